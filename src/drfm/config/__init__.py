@@ -1,0 +1,27 @@
+"""The configuration: one frozen object that YAML, the command line and the run's record all show."""
+
+from drfm.config.schema import (
+    AugmentConfig,
+    Config,
+    EvaluationConfig,
+    ImagesConfig,
+    LabelsConfig,
+    LossConfig,
+    MemoryConfig,
+    ModelConfig,
+    SamplerConfig,
+    TrainConfig,
+)
+
+__all__ = [
+    "AugmentConfig",
+    "Config",
+    "EvaluationConfig",
+    "ImagesConfig",
+    "LabelsConfig",
+    "LossConfig",
+    "MemoryConfig",
+    "ModelConfig",
+    "SamplerConfig",
+    "TrainConfig",
+]

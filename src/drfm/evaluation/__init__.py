@@ -1,0 +1,1 @@
+"""Ranking, protocols, re-ranking, plots and the report."""

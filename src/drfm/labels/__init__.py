@@ -1,0 +1,1 @@
+"""Neighbours, sparse Jaccard distances, DBSCAN, CPG, and the quality of pseudo-labels."""

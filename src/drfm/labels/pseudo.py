@@ -1,0 +1,30 @@
+"""Pseudo-labels: what clustering and CPG say of the training pairs."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+OUTLIER = -1
+"""Label of a pair without a cluster in this epoch."""
+
+
+@dataclass(frozen=True)
+class PseudoLabels:
+    """Labels of all N training pairs for one epoch.
+
+    Attributes:
+        labels: ``(N,)`` int64, 0..clusters-1 or ``OUTLIER``.
+        clusters: number of classes M.
+        ambiguous: ``(A,)`` int64 rows of LR pairs below the confidence cut, in ascending order.
+        confidence: ``(N,)`` float32, max of Eq. 8 for LR pairs, 1 for clustered HR pairs, else 0.
+        guess: ``(N,)`` int64, the most likely class of every LR pair, ambiguous ones included; else the label.
+        facts: numbers for the journal, such as the proportion T of Eq. 9 and a fallback that was taken.
+    """
+
+    labels: npt.NDArray[np.int64]
+    clusters: int
+    ambiguous: npt.NDArray[np.int64]
+    confidence: npt.NDArray[np.float32]
+    guess: npt.NDArray[np.int64]
+    facts: dict[str, float | int | str] = field(default_factory=dict)

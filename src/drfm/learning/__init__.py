@@ -1,0 +1,1 @@
+"""Memories, losses, samplers, augmentation on the device, grouped BatchNorm."""

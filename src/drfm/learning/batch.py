@@ -1,0 +1,35 @@
+"""A batch of training pairs on its way from the store to a loss."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Rows of the pair table that one step trains on.
+
+    Attributes:
+        labelled: ``(B,)`` int64 rows with a pseudo-label, instances of a class side by side.
+        ambiguous: ``(A,)`` int64 rows of LR pairs without one; may be empty.
+    """
+
+    labelled: npt.NDArray[np.int64]
+    ambiguous: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Augmented, normalised images of one selection, on the training device.
+
+    Attributes:
+        rows: ``(B,)`` int64 rows of the pair table.
+        hr: ``(B, 3, H, W)`` float32, ImageNet-normalised RGB.
+        lr: ``(B, 3, h, w)`` float32, ImageNet-normalised RGB.
+    """
+
+    rows: Tensor
+    hr: Tensor
+    lr: Tensor

@@ -1,0 +1,1 @@
+"""Encoders by name, cross-resolution feature fusion, predictor, weights in and out."""
