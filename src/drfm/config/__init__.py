@@ -1,5 +1,6 @@
 """The configuration: one frozen object that YAML, the command line and the run's record all show."""
 
+from drfm.config.load import Resolved, differences, from_dict, load_config, preset_names, to_dict, to_yaml
 from drfm.config.schema import (
     AugmentConfig,
     Config,
@@ -22,6 +23,13 @@ __all__ = [
     "LossConfig",
     "MemoryConfig",
     "ModelConfig",
+    "Resolved",
     "SamplerConfig",
     "TrainConfig",
+    "differences",
+    "from_dict",
+    "load_config",
+    "preset_names",
+    "to_dict",
+    "to_yaml",
 ]

@@ -1,0 +1,152 @@
+"""What every option is: its type, default and one sentence, read from the schema itself."""
+
+import ast
+import inspect
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import cache
+from types import MappingProxyType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from drfm.config.schema import Config
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a run.
+
+    Attributes:
+        name: dotted name, such as ``labels.k1``.
+        section: name of its section, empty for the options of a whole run.
+        hint: the type as the schema annotates it.
+        default: value in the default configuration.
+        doc: the schema's sentence about it.
+    """
+
+    name: str
+    section: str
+    hint: Any
+    default: object
+    doc: str
+
+    @property
+    def choices(self) -> tuple[object, ...]:
+        """The allowed values of a closed choice, else nothing."""
+        return get_args(self.hint) if get_origin(self.hint) is Literal else ()
+
+    @property
+    def kind(self) -> str:
+        """What may be given, for people: the choices, or the type in a word."""
+        if self.choices:
+            return ", ".join(show(choice) for choice in self.choices)
+        return {int: "whole number", float: "number", bool: "true, false", str: "text"}.get(
+            self.hint, "HEIGHTxWIDTH"
+        )
+
+
+def show(value: object) -> str:
+    """A value as YAML and the command line take it: ``true``, ``0.00035``, ``256x128``, ``bicubic``."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (tuple, list)):
+        return "x".join(str(part) for part in value)
+    return str(value)
+
+
+@cache
+def options() -> MappingProxyType[str, Option]:
+    """Every option by dotted name, in the order of the schema."""
+    found: dict[str, Option] = {}
+    _collect(Config, "", found)
+    return MappingProxyType(found)
+
+
+@cache
+def sections() -> MappingProxyType[str, str]:
+    """Every section's name and the first line of its description; the empty name is the whole run."""
+    found = {"": _summary(Config)}
+    for name, hint in get_type_hints(Config).items():
+        if is_dataclass(hint):
+            found[name] = _summary(hint)
+    return MappingProxyType(found)
+
+
+def _summary(kind: Any) -> str:
+    return (inspect.getdoc(kind) or "").split("\n", 1)[0]
+
+
+def _collect(kind: Any, section: str, found: dict[str, Option]) -> None:
+    hints, docs = get_type_hints(kind), _field_docs(kind)
+    for item in fields(kind):
+        hint = hints[item.name]
+        if is_dataclass(hint):
+            _collect(hint, item.name, found)
+            continue
+        name = f"{section}.{item.name}" if section else item.name
+        default = item.default if item.default is not MISSING else None
+        found[name] = Option(name, section, hint, default, docs.get(item.name, ""))
+
+
+def _field_docs(kind: Any) -> dict[str, str]:
+    """The string below each field of a dataclass, on one line; Python keeps it in the source alone."""
+    body = ast.parse(inspect.getsource(kind)).body[0]
+    assert isinstance(body, ast.ClassDef)
+    docs = {}
+    for statement, following in zip(body.body, body.body[1:], strict=False):
+        if (
+            isinstance(statement, ast.AnnAssign)
+            and isinstance(statement.target, ast.Name)
+            and isinstance(following, ast.Expr)
+            and isinstance(following.value, ast.Constant)
+        ):
+            docs[statement.target.id] = " ".join(str(following.value.value).split())
+    return docs
+
+
+def reference() -> str:
+    """The configuration reference as Markdown: every option with its default and what it may be."""
+    lines = [
+        "# Configuration",
+        "",
+        "<!-- Written by `drfm config docs`; change src/drfm/config/schema.py instead. -->",
+        "",
+        "Each value comes from the last of four layers that names it: the default, the preset",
+        "(`--preset`), a YAML file (`--config`), the command line (`--labels.k1 10`). `drfm config show`",
+        "takes the same options and prints the complete configuration with the source of each value; what",
+        "it prints is itself a file for `--config`. Codes in brackets, such as C2, name the entries of the",
+        "list of ambiguities in [the method](method.md).",
+        "",
+        "A file names only what it changes:",
+        "",
+        "```yaml",
+        "labels:",
+        "  k1: 10",
+        "  k2: 3",
+        "images:",
+        "  lr_size: 128x64",
+        "```",
+        "",
+        *_presets(),
+    ]
+    for section, summary in sections().items():
+        lines += [f"## {section or 'The whole run'}", "", summary, ""]
+        lines += ["| option | default | may be | meaning |", "|---|---|---|---|"]
+        for option in options().values():
+            if option.section == section:
+                cells = (f"`{option.name}`", f"`{show(option.default)}`", option.kind, option.doc)
+                lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _presets() -> list[str]:
+    from drfm.config.load import preset_names, preset_text
+
+    lines = [
+        "## Presets",
+        "",
+        "Each is a small difference to the defaults; `paper` is the defaults.",
+        "",
+    ]
+    for name in preset_names():
+        lines += [f"### {name}", "", "```yaml", preset_text(name).strip(), "```", ""]
+    return lines
