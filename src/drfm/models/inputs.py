@@ -1,0 +1,30 @@
+"""From decoded pixels to what an encoder takes."""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+MEAN = (0.485, 0.456, 0.406)
+"""Mean of ImageNet's RGB values in 0..1."""
+STD = (0.229, 0.224, 0.225)
+"""Standard deviation of ImageNet's RGB values in 0..1."""
+
+
+def to_input(images: npt.NDArray[np.uint8], device: torch.device | str) -> Tensor:
+    """ImageNet-normalised input of an encoder.
+
+    The bytes travel to ``device`` and are normalised there. The result has the
+    channels-last layout, in which convolutions are fastest.
+
+    Args:
+        images: ``(B, H, W, 3)`` uint8 RGB, 0..255; may be a slice of a memory map.
+        device: where the result lies.
+
+    Returns:
+        ``(B, 3, H, W)`` float32.
+    """
+    batch = torch.from_numpy(np.array(images, dtype=np.uint8, order="C")).to(device, non_blocking=True)
+    scale = torch.tensor([1 / (255 * s) for s in STD], device=device).view(1, 3, 1, 1)
+    shift = torch.tensor([-m / s for m, s in zip(MEAN, STD, strict=True)], device=device).view(1, 3, 1, 1)
+    return batch.permute(0, 3, 1, 2).to(torch.float32).mul_(scale).add_(shift)
