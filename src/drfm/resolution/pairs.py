@@ -1,10 +1,13 @@
 """The pair: one image in the HR space and one in the LR space, whatever its native resolution."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+
+from drfm.data.records import HR, LR
+from drfm.errors import DrfmError
 
 
 @dataclass(frozen=True)
@@ -33,3 +36,57 @@ class PairSet:
 
     def __len__(self) -> int:
         return len(self.origin)
+
+
+def pairs_from_arrays(
+    hr: npt.NDArray[np.uint8],
+    lr: npt.NDArray[np.uint8],
+    origin: npt.ArrayLike,
+    *,
+    camera: npt.ArrayLike | None = None,
+    height: npt.ArrayLike | None = None,
+    names: Sequence[str] | None = None,
+) -> PairSet:
+    """Pairs from images in memory, for small sets and experiments.
+
+    Args:
+        hr: ``(N, H, W, 3)`` uint8 RGB HR-space images.
+        lr: ``(N, h, w, 3)`` uint8 RGB LR-space images.
+        origin: ``(N,)`` of ``drfm.data.records.HR`` or ``LR``.
+        camera: ``(N,)`` camera indices; unknown (-1) by default.
+        height: ``(N,)`` native heights in pixels; by default that of the capture's own array.
+        names: N unique names; by default ``"000000"``, ``"000001"``, ...
+
+    Raises:
+        DrfmError: shapes, types, origins or names do not fit together.
+    """
+    origins = np.asarray(origin, dtype=np.int8)
+    count = len(origins)
+    for name, images in (("hr", hr), ("lr", lr)):
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[0] != count or images.shape[3] != 3:
+            raise DrfmError(
+                f"{name} = array of {images.dtype} {images.shape}: give uint8 of shape ({count}, H, W, 3)"
+            )
+    if not np.isin(origins, (HR, LR)).all():
+        raise DrfmError(
+            f"origin = {sorted(set(origins.tolist()))}: give {HR} (HR) or {LR} (LR) for each pair"
+        )
+    named = tuple(names) if names is not None else tuple(f"{row:06d}" for row in range(count))
+    if len(set(named)) != count:
+        raise DrfmError(f"names: {len(set(named))} different names for {count} pairs; make them unique")
+    own = np.array([hr.shape[1] if value == HR else lr.shape[1] for value in origins], dtype=np.int32)
+    per_pair: dict[str, npt.NDArray[np.generic]] = {
+        "camera": np.full(count, -1) if camera is None else np.asarray(camera),
+        "height": own if height is None else np.asarray(height),
+    }
+    for name, values in per_pair.items():
+        if values.shape != (count,):
+            raise DrfmError(f"{name} = array of shape {values.shape}: give {count} numbers")
+    return PairSet(
+        hr=hr,
+        lr=lr,
+        origin=origins,
+        camera=per_pair["camera"].astype(np.int64),
+        height=per_pair["height"].astype(np.int32),
+        names=named,
+    )

@@ -1,0 +1,231 @@
+"""Filling an image store: decode, make the twin, resize, write; in parallel, chunk by chunk."""
+
+import hashlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from drfm.config.schema import ImagesConfig
+from drfm.data.imagefile import decode_image, read_image_bytes
+from drfm.data.records import Entry
+from drfm.errors import DrfmError
+from drfm.progress import progress_bar
+from drfm.resolution.downsample import downsample, resize, twin_rate
+from drfm.resolution.layout import SPACES, Layout, Sums
+from drfm.resolution.superresolve import SuperResolver
+
+Image = npt.NDArray[np.uint8]
+
+
+class BadImagesError(DrfmError):
+    """Images that cannot be decoded, or that are not those of the manifest.
+
+    Attributes:
+        names: manifest names of all of them.
+    """
+
+    def __init__(self, reasons: Sequence[tuple[str, str]], total: int) -> None:
+        self.names = tuple(name for name, _ in reasons)
+        shown = "; ".join(reason for _, reason in reasons[:3])
+        more = f"; and {len(reasons) - 3} more" if len(reasons) > 3 else ""
+        super().__init__(
+            f"{len(reasons)} of {total} images cannot be used: {shown}{more}; "
+            "restore or remove them, or ask to skip them (skip_bad, --skip-bad)"
+        )
+
+    def __reduce__(self) -> tuple[type[DrfmError], tuple[str]]:
+        return (DrfmError, (str(self),))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that a process needs to render chunks of one store.
+
+    Attributes:
+        layout: where the rows go.
+        entries: the images, in row order.
+        images: sizes, kernel and rates.
+        seed: of random twin rates.
+        resolver: back end for LR captures, or None to leave their HR images to the parent process.
+    """
+
+    layout: Layout
+    entries: tuple[Entry, ...]
+    images: ImagesConfig
+    seed: int
+    resolver: SuperResolver | None
+
+
+@dataclass
+class Rendered:
+    """What became of a chunk: its checksums, or what is left to do before it can be written.
+
+    Attributes:
+        chunk: index of the chunk.
+        sums: CRC-32 of its rows once both files hold them.
+        bad: (name, reason) of its unusable images; with any, nothing is written.
+        pending: row within the chunk and native image of LR captures that await a network.
+        hr: ``(rows, H, W, 3)`` uint8, in which the pending rows are empty.
+    """
+
+    chunk: int
+    sums: Sums | None = None
+    bad: list[tuple[str, str]] = field(default_factory=list)
+    pending: list[tuple[int, Image]] = field(default_factory=list)
+    hr: Image | None = None
+    lr_sum: int = 0
+
+
+def load(entry: Entry) -> Image:
+    """The capture of ``entry``, ``(H, W, 3)`` uint8 RGB, once its bytes agree with the manifest.
+
+    Raises:
+        DrfmError: the file is missing, cannot be decoded, or has another checksum than the manifest says.
+    """
+    data = read_image_bytes(entry.path)
+    if entry.sha256 and hashlib.sha256(data).hexdigest() != entry.sha256:
+        raise DrfmError(f"{entry.path}: differs from the manifest (sha256); restore it or build again")
+    return decode_image(data, entry.path)
+
+
+def twins(entry: Entry, recipe: Recipe) -> tuple[Image | None, Image, Image]:
+    """HR-space image, LR-space image and native capture; the first is None if it awaits a network.
+
+    Twins are made from the native capture (x^sl by down-sampling, x^sh by super-resolution,
+    section 3.1 of the paper) and only then brought to the sizes of the encoders.
+    """
+    options, capture = recipe.images, load(entry)
+    high: Image | None
+    if entry.resolution == "hr":
+        high = capture
+        low = downsample(capture, twin_rate(entry.name, recipe.seed, options), options.kernel)
+    else:
+        high = None if recipe.resolver is None else recipe.resolver([capture])[0]
+        low = capture
+    if high is not None:
+        high = resize(high, options.hr_size, options.kernel)
+    return high, resize(low, options.lr_size, options.kernel), capture
+
+
+def render(recipe: Recipe, chunk: int) -> Rendered:
+    """Render one chunk, and write it unless images of it are unusable or await a network."""
+    layout, result = recipe.layout, Rendered(chunk)
+    rows = layout.rows(chunk)
+    hr, lr = (np.zeros((len(rows), *layout.shape(space)[1:]), dtype=np.uint8) for space in SPACES)
+    for row, entry in enumerate(recipe.entries[rows.start : rows.stop]):
+        try:
+            high, lr[row], capture = twins(entry, recipe)
+        except DrfmError as error:
+            result.bad.append((entry.name, str(error)))
+            continue
+        if high is None:
+            result.pending.append((row, capture))
+        else:
+            hr[row] = high
+    if result.bad:
+        result.pending.clear()
+        return result
+    result.lr_sum = layout.write("lr", chunk, lr)
+    if result.pending:
+        result.hr = hr
+    else:
+        result.sums = (layout.write("hr", chunk, hr), result.lr_sum)
+    return result
+
+
+def finish(recipe: Recipe, result: Rendered, network: SuperResolver) -> Sums:
+    """Super-resolve the pending captures of a chunk in batches, and write its HR-space images."""
+    assert result.hr is not None
+    high = network([image for _, image in result.pending])
+    for (row, _), image in zip(result.pending, high, strict=True):
+        result.hr[row] = resize(image, recipe.images.hr_size, recipe.images.kernel)
+    return recipe.layout.write("hr", result.chunk, result.hr), result.lr_sum
+
+
+def fill(recipe: Recipe, chunks: Sequence[int], resolver: SuperResolver | None, workers: int) -> None:
+    """Render ``chunks`` into the store and note each in the journal.
+
+    Args:
+        recipe: the store; its resolver is None if ``resolver`` is a network.
+        chunks: indices of chunks that are not finished.
+        resolver: back end for LR captures; None if there are none.
+        workers: processes; 0 means one for each core, 1 means this one.
+
+    Raises:
+        BadImagesError: images are unusable; chunks without any are finished all the same.
+        DrfmError: the disk is full, or a worker process died.
+    """
+    bad: list[tuple[str, str]] = []
+    total = sum(len(recipe.layout.rows(chunk)) for chunk in chunks)
+    with progress_bar("images", total) as bar:
+        for result in _results(recipe, chunks, workers):
+            bad += result.bad
+            if result.pending:
+                assert resolver is not None
+                result.sums = finish(recipe, result, resolver)
+            if result.sums is not None:
+                recipe.layout.record(result.chunk, result.sums)
+            bar.advance(len(recipe.layout.rows(result.chunk)))
+    if bad:
+        raise BadImagesError(sorted(bad), len(recipe.entries))
+
+
+def _results(recipe: Recipe, chunks: Sequence[int], workers: int) -> Iterator[Rendered]:
+    """Rendered chunks, in the order in which they are done."""
+    processes = min(workers or len(os.sched_getaffinity(0)), len(chunks))
+    if processes <= 1:
+        yield from (render(recipe, chunk) for chunk in chunks)
+        return
+    # Forked processes need no importable main module; they touch nothing but Pillow and numpy.
+    context = multiprocessing.get_context("fork")
+    pool = ProcessPoolExecutor(processes, context, _start_worker, (recipe, os.getpid()))
+    try:
+        waiting: set[Future[Rendered]] = set()
+        todo = iter(chunks)
+        while True:
+            # Two chunks for each process: none idles, and few wait in memory for a network.
+            while len(waiting) < 2 * processes and (chunk := next(todo, None)) is not None:
+                waiting.add(pool.submit(_render_here, chunk))
+            if not waiting:
+                return
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+    except BrokenProcessPool:
+        raise DrfmError(
+            "a process that prepares images died, perhaps for want of memory; "
+            "run the same command again with fewer workers (finished images are kept)"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_recipe: Recipe | None = None
+
+
+def _start_worker(recipe: Recipe, parent: int) -> None:
+    """Keep the recipe; leave Ctrl-C to the parent; end when the parent does, however it ends."""
+    global _recipe
+    _recipe = recipe
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def follow() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def _render_here(chunk: int) -> Rendered:
+    assert _recipe is not None
+    return render(_recipe, chunk)
