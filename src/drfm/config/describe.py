@@ -7,19 +7,19 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from drfm.config.schema import Config
+from drfm.config.schema import Config, Size
 
 
 @dataclass(frozen=True)
 class Option:
-    """One option of a run.
+    """One option: a field of a frozen dataclass.
 
     Attributes:
         name: dotted name, such as ``labels.k1``.
         section: name of its section, empty for the options of a whole run.
-        hint: the type as the schema annotates it.
+        hint: the type as the dataclass annotates it.
         default: value in the default configuration.
-        doc: the schema's sentence about it.
+        doc: the sentence below the field.
     """
 
     name: str
@@ -38,9 +38,12 @@ class Option:
         """What may be given, for people: the choices, or the type in a word."""
         if self.choices:
             return ", ".join(show(choice) for choice in self.choices)
-        return {int: "whole number", float: "number", bool: "true, false", str: "text"}.get(
-            self.hint, "HEIGHTxWIDTH"
-        )
+        words = {int: "whole number", float: "number", bool: "true, false", str: "text", Size: "HEIGHTxWIDTH"}
+        return words.get(self.hint, "whole numbers with commas")
+
+    def text(self, value: object) -> str:
+        """A value of this option as YAML and the command line take it."""
+        return show(value).replace("x", ",") if self.hint == tuple[int, ...] else show(value)
 
 
 def show(value: object) -> str:
@@ -54,10 +57,8 @@ def show(value: object) -> str:
 
 @cache
 def options() -> MappingProxyType[str, Option]:
-    """Every option by dotted name, in the order of the schema."""
-    found: dict[str, Option] = {}
-    _collect(Config, "", found)
-    return MappingProxyType(found)
+    """Every option of a run by dotted name, in the order of the schema."""
+    return MappingProxyType(describe(Config))
 
 
 @cache
@@ -74,16 +75,19 @@ def _summary(kind: Any) -> str:
     return (inspect.getdoc(kind) or "").split("\n", 1)[0]
 
 
-def _collect(kind: Any, section: str, found: dict[str, Option]) -> None:
+def describe(kind: Any, section: str = "") -> dict[str, Option]:
+    """The fields of a dataclass and of the dataclasses in it, by dotted name."""
+    found: dict[str, Option] = {}
     hints, docs = get_type_hints(kind), _field_docs(kind)
     for item in fields(kind):
         hint = hints[item.name]
         if is_dataclass(hint):
-            _collect(hint, item.name, found)
+            found |= describe(hint, item.name)
             continue
         name = f"{section}.{item.name}" if section else item.name
         default = item.default if item.default is not MISSING else None
         found[name] = Option(name, section, hint, default, docs.get(item.name, ""))
+    return found
 
 
 def _field_docs(kind: Any) -> dict[str, str]:
@@ -132,14 +136,14 @@ def reference() -> str:
         lines += ["| option | default | may be | meaning |", "|---|---|---|---|"]
         for option in options().values():
             if option.section == section:
-                cells = (f"`{option.name}`", f"`{show(option.default)}`", option.kind, option.doc)
+                cells = (f"`{option.name}`", f"`{option.text(option.default)}`", option.kind, option.doc)
                 lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _presets() -> list[str]:
-    from drfm.config.load import preset_names, preset_text
+    from drfm.config.sources import preset_names, preset_text
 
     lines = [
         "## Presets",

@@ -1,0 +1,51 @@
+"""`drfm benchmark`: measure the library's parts on this machine."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+import drfm
+from drfm.cli.output import say
+from drfm.errors import DrfmError
+
+
+def benchmark(
+    name: str | None = None,
+    /,
+    *arguments: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+) -> None:
+    """Run one of the scripts of benchmarks/ in a checkout; without a name, list them.
+
+    Args:
+        name: The script, such as labels, ranking or rerank; the words behind it are handed to it.
+        arguments: Options of the script.
+    """
+    folder = find_scripts()
+    known = sorted(path.stem for path in folder.glob("[!_]*.py"))
+    if name is None:
+        say("\n".join(known))
+        return
+    if name not in known:
+        raise DrfmError(f"benchmark {name}: no such script; choose from {', '.join(known)}")
+    command = [sys.executable, str(folder / f"{name}.py"), *arguments]
+    code = subprocess.run(command, check=False).returncode  # noqa: S603 - a script of this checkout
+    if code:
+        raise DrfmError(f"benchmark {name}: ended with code {code}; its own message is above")
+
+
+def find_scripts() -> Path:
+    """The folder benchmarks/ of the checkout that this package runs from.
+
+    Raises:
+        DrfmError: the package was installed without its checkout.
+    """
+    root = Path(drfm.__file__).resolve().parents[2]
+    if not (root / "pyproject.toml").is_file() or not (root / "benchmarks").is_dir():
+        raise DrfmError(
+            "benchmark: the scripts are not part of the installed package; "
+            "clone the repository and install it with `pip install -e .`"
+        )
+    return root / "benchmarks"
