@@ -1,0 +1,50 @@
+"""Checkpoints: one file, written atomically, checked before it is trusted."""
+
+import hashlib
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from drfm.errors import DrfmError
+from drfm.files import write_atomic
+
+_MAGIC = b"DRFM1\n"
+_DIGEST = 32
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write ``state`` (tensors, numbers, strings, lists and dicts) behind its SHA-256.
+
+    Raises:
+        DrfmError: the disk is full or the folder cannot be written.
+    """
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    payload = buffer.getvalue()
+    write_atomic(path, _MAGIC + hashlib.sha256(payload).digest() + payload)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU. Nothing in it is executed (``weights_only``).
+
+    Raises:
+        DrfmError: the file is missing, cut short, changed, or not a checkpoint.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DrfmError(f"{path}: cannot be read ({error.strerror})") from None
+    head = len(_MAGIC) + _DIGEST
+    if not raw.startswith(_MAGIC) or len(raw) <= head:
+        raise DrfmError(f"{path}: is not a drfm checkpoint; delete it to start this run again")
+    payload = raw[head:]
+    if hashlib.sha256(payload).digest() != raw[len(_MAGIC) : head]:
+        raise DrfmError(
+            f"{path}: does not match its checksum (cut short or changed); delete it to start this run again"
+        )
+    state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    if not isinstance(state, dict):
+        raise DrfmError(f"{path}: holds no training state; delete it to start this run again")
+    return state

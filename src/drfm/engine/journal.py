@@ -1,0 +1,55 @@
+"""The run's journal: one JSON line an epoch."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from drfm.errors import DrfmError
+from drfm.files import write_atomic, write_error
+
+Entry = dict[str, Any]
+
+
+class Journal:
+    """Append-only list of epoch records in ``journal.jsonl``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> list[Entry]:
+        """All complete lines; a last line that a crash cut short is left out.
+
+        Raises:
+            DrfmError: a line before the last is not JSON.
+        """
+        if not self.path.exists():
+            return []
+        lines = self.path.read_text(encoding="utf-8").splitlines()
+        entries: list[Entry] = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                entries.append(json.loads(line))
+            except ValueError:
+                if number == len(lines):
+                    break
+                raise DrfmError(f"{self.path}: line {number} is not JSON; remove that line") from None
+        return entries
+
+    def append(self, entry: Entry) -> None:
+        """Add one line and flush it to disk."""
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry, sort_keys=True, allow_nan=False) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise write_error(self.path, error) from error
+
+    def cut(self, epoch: int) -> None:
+        """Drop the lines of ``epoch`` and later: a resumed run writes them again."""
+        entries = self.read()
+        kept = [entry for entry in entries if entry["epoch"] < epoch]
+        if len(kept) < len(entries) or self.path.exists():
+            text = "".join(json.dumps(entry, sort_keys=True, allow_nan=False) + "\n" for entry in kept)
+            write_atomic(self.path, text)

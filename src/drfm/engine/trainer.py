@@ -1,0 +1,317 @@
+"""The training loop: extract, relabel, steps, validate, save."""
+
+import itertools
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from drfm.config import Config
+from drfm.engine.checkpoint import load_checkpoint, save_checkpoint
+from drfm.engine.journal import Entry, Journal
+from drfm.engine.schedule import Stream, epoch_seed, learning_rate
+from drfm.errors import DrfmError
+from drfm.files import write_json
+from drfm.labels.pseudo import PseudoLabels
+from drfm.learning.batch import Selection
+from drfm.learning.batches import make_batch
+from drfm.methods.base import Method
+from drfm.models.extract import extract
+from drfm.models.features import Features
+from drfm.progress import progress_bar
+from drfm.resolution.pairs import PairSet
+
+Observe = Callable[[PseudoLabels], dict[str, float]]
+"""Pseudo-label quality for the journal. It alone knows identities; the loop cannot see them."""
+Validate = Callable[[], dict[str, float]]
+"""Test figures of the model as it is now, for the journal; nothing is chosen by them."""
+
+
+class Interrupted(Exception):
+    """The user asked to stop; the state was saved."""
+
+
+@dataclass
+class Progress:
+    """Where a run stands: the next step to take."""
+
+    epoch: int = 0
+    step: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class Trainer:
+    """Trains one method on one pair table and keeps the run's checkpoint and journal.
+
+    Args:
+        method: the method; the loop knows nothing of its losses or memories.
+        pairs: the training pairs.
+        config: the run's configuration.
+        run: the run's folder.
+        device: where the network is.
+        identity: fingerprint of everything that must not change between two parts of a run.
+        observe: quality of pseudo-labels, where identities are known.
+        validate: test figures, where there is a test set.
+        say: receives one plain line an epoch.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        pairs: PairSet,
+        config: Config,
+        run: Path,
+        device: torch.device,
+        identity: str,
+        *,
+        observe: Observe | None = None,
+        validate: Validate | None = None,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.method, self.pairs, self.config, self.run, self.device = method, pairs, config, run, device
+        self.identity, self.observe, self.validate, self.say = identity, observe, validate, say
+        self.journal = Journal(run / "journal.jsonl")
+        self.checkpoint = run / "checkpoint.pt"
+        self.at = Progress()
+        self.labels: PseudoLabels | None = None
+        self.augment = torch.Generator()
+        trained = [p for p in method.model.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.Adam(
+            trained, lr=config.train.lr, weight_decay=config.train.weight_decay, fused=True
+        )
+        self._stop = False
+
+    def fit(self) -> None:
+        """Train to ``train.epochs``, from the checkpoint if there is one.
+
+        Raises:
+            DrfmError: the checkpoint belongs to another run, or a loss is not finite.
+            Interrupted: after Ctrl-C or SIGTERM, when the state is saved.
+        """
+        if self.checkpoint.exists():
+            self._restore()
+        self.journal.cut(self.at.epoch)
+        with self._stop_on_signal():
+            for epoch in range(self.at.epoch, self.config.train.epochs):
+                if self.at.step == 0:
+                    self._begin(epoch)
+                entry = self._train(epoch)
+                self._end(epoch, entry)
+
+    # One epoch ------------------------------------------------------------------------------------
+
+    def _begin(self, epoch: int) -> None:
+        """Extract, relabel, and seed the epoch."""
+        start = time.perf_counter()
+        features = self._extract()
+        extracted = time.perf_counter()
+        self.labels = self.method.relabel(features, epoch)
+        relabelled = time.perf_counter()
+        self.at.seconds = {"extract": extracted - start, "relabel": relabelled - extracted, "steps": 0.0}
+        self.at.sums = {}
+        self.augment.manual_seed(epoch_seed(self.config.seed, epoch, Stream.AUGMENT))
+        torch.manual_seed(epoch_seed(self.config.seed, epoch, Stream.TORCH))
+
+    def _extract(self) -> Features:
+        train = self.config.train
+        return extract(
+            self.method.model,
+            self.pairs,
+            device=self.device,
+            batch_size=train.extract_batch,
+            precision=train.precision,
+        )
+
+    def _train(self, epoch: int) -> Entry:
+        """The steps of one epoch; returns its journal entry."""
+        labels, config = self._current_labels(), self.config
+        rate = learning_rate(config.train, epoch)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.method.model.train()
+        random = np.random.default_rng(epoch_seed(config.seed, epoch, Stream.SAMPLER))
+        stream = itertools.islice(
+            self.method.selections(labels, epoch, random), self.at.step, config.train.iterations
+        )
+        # Losses are fetched in groups, so that a GPU is not made to wait at every step.
+        fetch_every = 1 if self.device.type == "cpu" else 25
+        waiting: deque[tuple[int, Selection, dict[str, Tensor]]] = deque()
+        start = time.perf_counter()
+        with progress_bar(f"epoch {epoch + 1}/{config.train.epochs}", config.train.iterations) as bar:
+            bar.advance(self.at.step)
+            for selection in stream:
+                waiting.append((self.at.step, selection, self._step(selection, epoch)))
+                self.at.step += 1
+                bar.advance()
+                if len(waiting) >= fetch_every or self._stop:
+                    self._fetch(waiting, epoch)
+                if self._stop and self.at.step < config.train.iterations:
+                    self.at.seconds["steps"] += time.perf_counter() - start
+                    self._save()
+                    raise Interrupted
+        self._fetch(waiting, epoch)
+        self.at.seconds["steps"] += time.perf_counter() - start
+        return self._entry(epoch, labels, rate)
+
+    def _step(self, selection: Selection, epoch: int) -> dict[str, Tensor]:
+        """Forward, backward, optimiser, memories."""
+        augment = self.config.augment
+        batch = make_batch(self.pairs, selection.labelled, augment, self.augment, self.device)
+        ambiguous = None
+        if len(selection.ambiguous):
+            ambiguous = make_batch(self.pairs, selection.ambiguous, augment, self.augment, self.device)
+        losses = self.method.losses(batch, ambiguous, epoch)
+        total = torch.stack(list(losses.values())).sum()
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        self.optimiser.step()
+        self.method.after_step()
+        return {"total": total.detach()} | {name: value.detach() for name, value in losses.items()}
+
+    def _fetch(self, waiting: deque[tuple[int, Selection, dict[str, Tensor]]], epoch: int) -> None:
+        """Add waiting losses to the epoch's sums; stop at the first that is not finite."""
+        while waiting:
+            step, selection, losses = waiting.popleft()
+            for name, value in losses.items():
+                number = float(value)
+                if not np.isfinite(number):
+                    self._not_finite(epoch, step, selection, losses)
+                self.at.sums[name] = self.at.sums.get(name, 0.0) + number
+
+    def _not_finite(self, epoch: int, step: int, selection: Selection, losses: dict[str, Tensor]) -> None:
+        record = self.run / "not_finite.json"
+        rows = [*selection.labelled.tolist(), *selection.ambiguous.tolist()]
+        write_json(
+            record,
+            {
+                "epoch": epoch,
+                "step": step,
+                "losses": {name: str(float(value)) for name, value in losses.items()},
+                "images": [self.pairs.names[row] for row in rows],
+            },
+        )
+        bad = ", ".join(name for name, value in losses.items() if not np.isfinite(float(value)))
+        raise DrfmError(
+            f"loss {bad} is not finite in epoch {epoch + 1}, step {step + 1}; "
+            f"{record} names the images; lower train.lr (now {self.config.train.lr}) or use float32"
+        )
+
+    def _entry(self, epoch: int, labels: PseudoLabels, rate: float) -> Entry:
+        steps = self.config.train.iterations
+        clustered = int((labels.labels >= 0).sum())
+        entry: Entry = {
+            "epoch": epoch,
+            "lr": rate,
+            "loss": {name: value / steps for name, value in self.at.sums.items()},
+            "clusters": labels.clusters,
+            "outliers": len(labels.labels) - clustered,
+            "coverage": clustered / max(1, len(labels.labels)),
+            "labels": labels.facts,
+            "seconds": self.at.seconds,
+        }
+        if self.observe is not None:
+            entry["quality"] = self.observe(labels)
+        return entry
+
+    def _end(self, epoch: int, entry: Entry) -> None:
+        """Validate where asked, write the journal, save."""
+        train = self.config.train
+        due = train.evaluate_every and (epoch + 1) % train.evaluate_every == 0
+        if self.validate is not None and due:
+            start = time.perf_counter()
+            entry["evaluation"] = self.validate()
+            entry["seconds"]["evaluate"] = time.perf_counter() - start
+        self.journal.append(entry)
+        self.at = Progress(epoch=epoch + 1)
+        self._save()
+        self.say(epoch_line(entry, train.epochs))
+        if self._stop and epoch + 1 < train.epochs:
+            raise Interrupted
+
+    # State ----------------------------------------------------------------------------------------
+
+    def _current_labels(self) -> PseudoLabels:
+        if self.labels is None:
+            raise DrfmError(f"{self.checkpoint}: holds no labels; delete it to start this run again")
+        return self.labels
+
+    def _save(self) -> None:
+        labels = self.labels
+        state: dict[str, Any] = {
+            "identity": self.identity,
+            "progress": vars(self.at),
+            "model": self.method.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "method": self.method.state_dict(),
+            "augment": self.augment.get_state(),
+            "torch": torch.get_rng_state(),
+            "labels": None if labels is None else _labels_state(labels),
+        }
+        save_checkpoint(self.checkpoint, state)
+
+    def _restore(self) -> None:
+        state = load_checkpoint(self.checkpoint)
+        if state.get("identity") != self.identity:
+            raise DrfmError(
+                f"{self.checkpoint}: was made with another configuration or benchmark; "
+                "use the run's own, or choose another run folder"
+            )
+        self.method.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.method.load_state_dict(state["method"])
+        self.augment.set_state(state["augment"])
+        torch.set_rng_state(state["torch"])
+        self.at = Progress(**state["progress"])
+        self.labels = None if state["labels"] is None else _labels_from(state["labels"])
+
+    @contextmanager
+    def _stop_on_signal(self) -> Iterator[None]:
+        """Ctrl-C and SIGTERM end the loop at the next step, with everything saved."""
+
+        def stop(signum: int, frame: object) -> None:
+            self._stop = True
+
+        try:
+            before = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
+        except ValueError:  # not the main thread: the caller handles signals
+            before = {}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _labels_state(labels: PseudoLabels) -> dict[str, Any]:
+    arrays = ("labels", "ambiguous", "confidence", "guess")
+    state: dict[str, Any] = {name: torch.from_numpy(np.array(getattr(labels, name))) for name in arrays}
+    return state | {"clusters": labels.clusters, "facts": labels.facts}
+
+
+def _labels_from(state: dict[str, Any]) -> PseudoLabels:
+    arrays = {name: state[name].numpy() for name in ("labels", "ambiguous", "confidence", "guess")}
+    return PseudoLabels(clusters=state["clusters"], facts=state["facts"], **arrays)
+
+
+def epoch_line(entry: Entry, epochs: int) -> str:
+    """One plain line that says how an epoch went."""
+    parts = " ".join(f"{k} {v:.3f}" for k, v in entry["loss"].items() if k != "total")
+    text = (
+        f"epoch {entry['epoch'] + 1}/{epochs}  loss {entry['loss'].get('total', 0.0):.3f} ({parts})  "
+        f"clusters {entry['clusters']}  labelled {entry['coverage']:.0%}"
+    )
+    if "quality" in entry:
+        quality = entry["quality"]
+        text += f"  label F {quality['all/f']:.3f} (cross-resolution {quality['cross/f']:.3f})"
+    if "evaluation" in entry:
+        text += f"  Rank-1 {entry['evaluation']['rank1']:.1%}"
+    return text + f"  {sum(entry['seconds'].values()):.0f} s"
