@@ -1,0 +1,303 @@
+"""From a data set on disk to a cross-resolution benchmark in a folder."""
+
+import contextlib
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from drfm.data.assign import Assignment, Sizes, assign_resolution, needs_sizes, resolve_rule
+from drfm.data.choices import BuildChoices
+from drfm.data.degrade import downsample
+from drfm.data.imagefile import decode_image, image_size, open_image, read_image_bytes
+from drfm.data.manifest import MANIFEST, FileRow, read_manifest, write_manifest, write_source
+from drfm.data.parallel import map_files
+from drfm.data.png import encode_png
+from drfm.data.records import Dataset
+from drfm.data.splits import Plan, PlannedFile, plan_splits
+from drfm.errors import DrfmError
+from drfm.files import fingerprint, folder_lock, write_error
+
+JOURNAL = ".build.jsonl"
+"""Rows of the files that an unfinished build has written; removed when the manifest stands."""
+
+TITLES = {
+    "market1501": "Market-1501",
+    "cuhk03": "CUHK03",
+    "cuhk03-np": "CUHK03-NP",
+    "caviar": "CAVIAR",
+    "viper": "VIPeR",
+    "msmt17": "MSMT17",
+    "prid2011": "PRID2011",
+    "grid": "GRID",
+}
+
+
+def build_benchmark(
+    dataset: Dataset, out: Path, choices: BuildChoices, *, workers: int = 0, skip_bad: bool = False
+) -> Path:
+    """Write a benchmark: images, down-sampled where the choices say so, and last its manifest.
+
+    The same data set, choices and seed give the same bytes, in whatever order files are
+    listed and however many threads work. A build that was killed goes on where it stopped.
+
+    Args:
+        dataset: what a reader found.
+        out: folder to write; new, empty, or of an earlier build with the same choices.
+        choices: every choice.
+        workers: threads; 0 means one per core.
+        skip_bad: leave out files that are no usable images, and say so in the notes.
+
+    Returns:
+        Path of the manifest.
+
+    Raises:
+        DrfmError: unusable files (unless skipped), choices that do not fit the data set, or a folder in use.
+    """
+    out = Path(out)
+    _check_place(dataset, out)
+    notes = list(dataset.notes)
+    if skip_bad:
+        dataset, skipped = _without_bad(dataset, workers)
+        notes += skipped
+    assignment = _assign(dataset, choices, workers)
+    plan = plan_splits(dataset, assignment, choices)
+    settled = _settle(choices, assignment, plan)
+    files = sorted({f for s in plan.splits for f in (*s.train, *s.query, *s.gallery)}, key=_name)
+    with folder_lock(out):
+        key = _check_unfinished(out, dataset, settled, files)
+        rows = _write_files(dataset, out, settled, files, key, workers)
+        if choices.storage == "reference":
+            write_source(out, dataset.root)
+        index = {file: number for number, file in enumerate(files)}
+        path = write_manifest(
+            out,
+            name=choices.name or _title(dataset, assignment),
+            kind=dataset.kind,
+            choices=settled,
+            files=rows,
+            splits=[
+                {
+                    "train": [index[f] for f in s.train],
+                    "query": [index[f] for f in s.query],
+                    "gallery": [index[f] for f in s.gallery],
+                }
+                for s in plan.splits
+            ],  # fmt: skip
+            notes=[*notes, *assignment.notes, *plan.notes],
+        )
+        (out / JOURNAL).unlink(missing_ok=True)
+    return path
+
+
+@dataclass(frozen=True)
+class _Job:
+    file: PlannedFile
+    source: Path
+    target: Path | None
+    choices: BuildChoices
+    person: int
+    camera: int
+
+
+def _assign(dataset: Dataset, choices: BuildChoices, workers: int) -> Assignment:
+    rule = resolve_rule(dataset, choices)
+    sizes: Sizes = {}
+    if needs_sizes(rule):
+        found = map_files(
+            _measure, [dataset.root / r.name for r in dataset.records], "measuring images", workers
+        )
+        _refuse_bad(dataset, [size for size in found if isinstance(size, DrfmError)])
+        sizes = {
+            r.name: s for r, s in zip(dataset.records, found, strict=True) if not isinstance(s, DrfmError)
+        }
+    return assign_resolution(dataset, rule, choices, sizes)
+
+
+def _measure(path: Path) -> tuple[int, int] | DrfmError:
+    try:
+        return image_size(path)
+    except DrfmError as error:
+        return error
+
+
+def _decodes(path: Path) -> DrfmError | None:
+    try:
+        open_image(path)
+    except DrfmError as error:
+        return error
+    return None
+
+
+def _without_bad(dataset: Dataset, workers: int) -> tuple[Dataset, list[str]]:
+    paths = [dataset.root / record.name for record in dataset.records]
+    problems = map_files(_decodes, paths, "checking images", workers)
+    good = tuple(r for r, problem in zip(dataset.records, problems, strict=True) if problem is None)
+    bad = [r.name for r, problem in zip(dataset.records, problems, strict=True) if problem is not None]
+    if not good:
+        raise DrfmError(f"{dataset.root}: none of {len(bad)} files is a usable image")
+    return replace(dataset, records=good), [f"skipped, no usable image: {name}" for name in bad]
+
+
+def _refuse_bad(dataset: Dataset, errors: list[DrfmError]) -> None:
+    if errors:
+        more = f"; {len(errors)} such files in {dataset.root}" if len(errors) > 1 else ""
+        raise DrfmError(f"{errors[0]}{more}; drfm data check lists them, --skip-bad leaves them out")
+
+
+def _settle(choices: BuildChoices, assignment: Assignment, plan: Plan) -> BuildChoices:
+    """Fill in what the choices left open, so that two ways to ask for one thing give one manifest."""
+    return replace(
+        choices,
+        lr_camera=assignment.rule,
+        downsample="always" if assignment.downsample else "never",
+        splits=len(plan.splits),
+        test_persons=plan.test_persons,
+    )
+
+
+def _check_place(dataset: Dataset, out: Path) -> None:
+    root = dataset.root.resolve()
+    if out.resolve() == root or out.resolve().is_relative_to(root):
+        raise DrfmError(f"{out}: lies inside the data set {dataset.root}; choose a folder outside of it")
+    if out.exists() and not out.is_dir():
+        raise DrfmError(f"{out}: is a file; choose a folder")
+    if out.is_dir() and not (out / MANIFEST).exists() and not (out / JOURNAL).exists():
+        other = [path.name for path in out.iterdir() if path.name != ".lock"]
+        if other:
+            raise DrfmError(f"{out}: is not empty ({other[0]}) and no benchmark; choose a new folder")
+    for record in dataset.records:
+        if "\\" in record.name or "\0" in record.name or ".." in record.name.split("/"):
+            raise DrfmError(
+                f"{record.name!r}: a name with \\ or .. cannot go into a manifest; rename the file"
+            )
+
+
+def _check_unfinished(out: Path, dataset: Dataset, choices: BuildChoices, files: list[PlannedFile]) -> str:
+    """The key of this build, after making sure that ``out`` holds no other one."""
+    listing = [[f.source, f.resolution, f.rate] for f in files]
+    key = fingerprint([dataset.kind, str(dataset.root.resolve()), asdict(choices), listing])
+    with contextlib.suppress(FileNotFoundError), (out / JOURNAL).open(encoding="utf-8") as file:
+        if _parse(file.readline()).get("build") != key:
+            raise DrfmError(f"{out}: holds an unfinished build with other choices or images; remove it or choose "
+                            "another folder")  # fmt: skip
+    if (out / MANIFEST).exists():
+        old = read_manifest(out)
+        mine = json.loads(json.dumps(asdict(choices)))
+        if old["kind"] != dataset.kind or old["choices"] != mine:
+            raise DrfmError(
+                f"{out}: holds the benchmark {old['id']} with other choices; remove it or choose another folder"
+            )
+    return key
+
+
+def _write_files(
+    dataset: Dataset, out: Path, choices: BuildChoices, files: list[PlannedFile], key: str, workers: int
+) -> list[FileRow]:
+    records = {record.name: record for record in dataset.records}
+    jobs = []
+    for file in files:
+        record = records[file.source]
+        camera = -1 if record.camera is None else record.camera
+        stays = choices.storage == "reference" and file.rate == 1
+        target = None if stays else out / file.name
+        jobs.append(_Job(file, dataset.root / file.source, target, choices, record.person, camera))
+    done = dict(_read_journal(out, key))
+    todo = [job for job in jobs if job.file.name not in done or not _in_place(job, done[job.file.name])]
+    for folder in sorted({job.target.parent for job in todo if job.target}):
+        folder.mkdir(parents=True, exist_ok=True)
+    errors: list[DrfmError] = []
+    with (out / JOURNAL).open("w", encoding="utf-8") as journal:
+        journal.write(json.dumps({"build": key}) + "\n")
+        for row in done.values():
+            journal.write(json.dumps(asdict(row)) + "\n")
+
+        def note(result: FileRow | DrfmError) -> None:
+            if isinstance(result, DrfmError):
+                errors.append(result)
+            else:
+                journal.write(json.dumps(asdict(result)) + "\n")
+                done[result.name] = result
+
+        map_files(_make, todo, "building images", workers, note)
+    _refuse_bad(dataset, errors)
+    return [done[file.name] for file in files]
+
+
+def _make(job: _Job) -> FileRow | DrfmError:
+    """Read, decode, down-sample and write one file; a bad image comes back as its error."""
+    try:
+        data = read_image_bytes(job.source)
+        image = decode_image(data, job.source)
+    except DrfmError as error:
+        return error
+    source_sha256 = hashlib.sha256(data).hexdigest()
+    if job.file.rate > 1:
+        image = downsample(image, job.file.rate, job.choices.kernel, job.choices.rounding)
+        data = encode_png(image)
+    if job.target is not None:
+        _place(job.target, data)
+    return FileRow(
+        name=job.file.name,
+        sha256=hashlib.sha256(data).hexdigest(),
+        source_sha256=source_sha256,
+        bytes=len(data),
+        person=job.person,
+        camera=job.camera,
+        resolution=job.file.resolution,
+        rate=job.file.rate,
+        height=image.shape[0],
+        width=image.shape[1],
+    )
+
+
+def _place(path: Path, data: bytes) -> None:
+    """Write and rename, without waiting for the disk: the manifest's checksums vouch for the file."""
+    part = path.with_name(f".{path.name[:200]}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        part.write_bytes(data)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise write_error(path, error) from error
+
+
+def _in_place(job: _Job, row: FileRow) -> bool:
+    path = job.target or job.source
+    with contextlib.suppress(OSError):
+        return path.stat().st_size == row.bytes
+    return False
+
+
+def _read_journal(out: Path, key: str) -> Iterator[tuple[str, FileRow]]:
+    with contextlib.suppress(FileNotFoundError), (out / JOURNAL).open(encoding="utf-8") as file:
+        if _parse(file.readline()).get("build") == key:
+            yield from _rows(file)
+
+
+def _rows(lines: Iterable[str]) -> Iterator[tuple[str, FileRow]]:
+    for line in lines:
+        with contextlib.suppress(TypeError):  # the last line of a killed build may be cut short
+            row = FileRow(**_parse(line))
+            yield row.name, row
+
+
+def _parse(line: str) -> dict[str, Any]:
+    with contextlib.suppress(ValueError):
+        value = json.loads(line)
+        if isinstance(value, dict):
+            return value
+    return {}
+
+
+def _title(dataset: Dataset, assignment: Assignment) -> str:
+    title = TITLES.get(dataset.kind, dataset.root.resolve().name)
+    return f"MLR-{title}" if assignment.downsample else title
+
+
+def _name(file: PlannedFile) -> str:
+    return file.name

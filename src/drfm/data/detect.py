@@ -1,0 +1,5 @@
+from pathlib import Path
+
+
+def detect_kind(root: Path) -> str:
+    raise NotImplementedError
