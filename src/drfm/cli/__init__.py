@@ -20,7 +20,7 @@ app = App(
     help="Find a person seen in a blurry crop among sharp gallery images, trained without identity labels.",
     version=__version__,
     result_action="return_none",
-    help_format="plaintext",
+    help_format="markdown",
 )
 app.command(data.app)
 app.command(train.train)

@@ -36,7 +36,7 @@ def _parameter(option: Option, group: Group, short: bool) -> Any:
         help=f"{option.doc} ({words})" if words else option.doc,
         group=group,
         metavar="CHOICE" if words else _METAVARS.get(option.hint, "N,N"),
-        show_default=option.text(option.default),
+        show_default=option.text(option.default) or False,
         negative=(),
         allow_leading_hyphen=True,
     )
