@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 Features = dict[str, Tensor]
-"""Space name (``"hr"``, ``"lr"``, ``"fused"``) to ``(N, D)`` float32 rows of unit length, row i for pair i."""
+"""Space (``"hr"``, ``"lr"``, ``"fused"``) to ``(N, D)`` float32 rows of unit length, row i for pair i."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Encoded:
         hr: ``(B, D)`` feature of the HR-space image, E_h(.), unit rows if ``model.normalise``.
         lr: ``(B, D)`` feature of the LR-space image, E_l(.).
         fused: ``(B, D)`` CRFF(hr, lr), or ``None`` for a model without a fusion space.
-        hr_pooled: ``(B, D)`` pooled vector of the HR-space image before the neck, for a predictor that wants it.
+        hr_pooled: ``(B, D)`` pooled vector of the HR-space image before the neck, for some predictors.
     """
 
     hr: Tensor

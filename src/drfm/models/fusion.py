@@ -14,6 +14,8 @@ from drfm.models.layers import linear, neck
 
 Activation = Literal["none", "relu"]
 Gate = Literal["softmax", "softmax_scaled", "sigmoid"]
+Layer = tuple[Tensor, Tensor | None]
+"""Weight ``(outputs, inputs)`` and bias ``(outputs,)`` of a fully connected layer."""
 
 
 def gate_weights(a: Tensor, b: Tensor, *, gate: Gate = "softmax", temperature: float = 1.0) -> Tensor:
@@ -49,12 +51,9 @@ def concatenate_project(u: Tensor, v: Tensor, weight: Tensor, bias: Tensor | Non
 def crff(
     u: Tensor,
     v: Tensor,
-    w1: Tensor,
-    b1: Tensor | None,
-    w2: Tensor,
-    b2: Tensor | None,
-    w3: Tensor,
-    b3: Tensor | None,
+    f1: Layer,
+    f2: Layer,
+    f3: Layer,
     *,
     activation: Activation = "none",
     gate: Gate = "softmax",
@@ -65,12 +64,9 @@ def crff(
     Args:
         u: ``(B, D)`` features of the HR-space images.
         v: ``(B, D)`` features of the LR-space images.
-        w1: weight of F1, ``(D, D)``; ``b1`` its bias, ``(D,)``.
-        b1: see ``w1``.
-        w2: weight of F2, ``(D, D)``; ``b2`` its bias.
-        b2: see ``w2``.
-        w3: weight of F3, ``(D, 2D)``; ``b3`` its bias.
-        b3: see ``w3``.
+        f1: weight ``(D, D)`` and bias ``(D,)`` of F1.
+        f2: weight ``(D, D)`` and bias ``(D,)`` of F2.
+        f3: weight ``(D, 2D)`` and bias ``(D,)`` of F3.
         activation: behind F1 and F2 (B5).
         gate: see :func:`gate_weights`.
         temperature: see :func:`gate_weights`.
@@ -78,11 +74,11 @@ def crff(
     Returns:
         ``(B, D)`` fused features as Eq. 13 gives them, not normalised.
     """
-    a, b = functional.linear(u, w1, b1), functional.linear(v, w2, b2)
+    a, b = functional.linear(u, *f1), functional.linear(v, *f2)
     if activation == "relu":
         a, b = a.relu(), b.relu()
     weights = gate_weights(a, b, gate=gate, temperature=temperature)
-    return concatenate_project(enhance(u, weights), enhance(v, weights), w3, b3)
+    return concatenate_project(enhance(u, weights), enhance(v, weights), *f3)
 
 
 class CRFF(nn.Module):
@@ -118,10 +114,8 @@ class CRFF(nn.Module):
 
     def forward(self, u: Tensor, v: Tensor) -> Tensor:
         """Unit rows ``(B, D)`` from ``u`` and ``v``, ``(B, D)`` each."""
-        fused = crff(
-            u, v, self.f1.weight, self.f1.bias, self.f2.weight, self.f2.bias, self.f3.weight, self.f3.bias,
-            activation=self.activation, gate=self.gate, temperature=self.temperature,
-        )  # fmt: skip
+        layers = [(layer.weight, layer.bias) for layer in (self.f1, self.f2, self.f3)]
+        fused = crff(u, v, *layers, activation=self.activation, gate=self.gate, temperature=self.temperature)
         return functional.normalize(self.norm(fused))
 
 
