@@ -71,7 +71,7 @@ def assign_resolution(dataset: Dataset, rule: str, choices: BuildChoices, sizes:
     Raises:
         DrfmError: the rule needs cameras, persons or resolutions that are not known.
     """
-    native = rule in {"smaller", "resolution", "height"}
+    native = rule in {"smaller", "resolution", "height"} or all(r.resolution for r in dataset.records)
     down = choices.downsample == "always" or (choices.downsample == "auto" and not native)
     records = dataset.records
     notes: tuple[str, ...] = ()
@@ -140,8 +140,8 @@ def otsu_threshold(heights: npt.ArrayLike) -> int:
 def _by_field(dataset: Dataset) -> set[str]:
     for record in dataset.records:
         if record.resolution is None:
-            raise DrfmError(f"{dataset.root / record.name}: no resolution is known of it; lr_camera = resolution "
-                            "needs one for every image")  # fmt: skip
+            raise DrfmError(f"{dataset.root / record.name}: no resolution is known of it; "
+                            "lr_camera = resolution needs one for every image")  # fmt: skip
     return {record.name for record in dataset.records if record.resolution == "lr"}
 
 
@@ -150,8 +150,8 @@ def _by_height(records: Sequence[ImageRecord], given: int, sizes: Sizes) -> tupl
     threshold = given or otsu_threshold(heights)
     low = {record.name for record, height in zip(records, heights, strict=True) if height < threshold}
     how = "given" if given else "Otsu's rule on log height"
-    note = f"HR and LR told apart by height: {len(low)} images below {threshold} px ({how}), {len(records) - len(low)} others"
-    return low, (note,)
+    found = f"{len(low)} images below {threshold} px ({how}), {len(records) - len(low)} others"
+    return low, (f"HR and LR told apart by height: {found}",)
 
 
 def _by_area(dataset: Dataset, sizes: Sizes) -> tuple[set[str], tuple[str, ...]]:
@@ -173,14 +173,17 @@ def _by_area(dataset: Dataset, sizes: Sizes) -> tuple[set[str], tuple[str, ...]]
 
 
 def _by_camera(dataset: Dataset, camera: int, rule: str) -> set[str]:
-    cameras = sorted({_camera(dataset, record, rule) for record in dataset.records})
+    # An image without a camera goes by its resolution where that is known (single-camera persons of CAVIAR).
+    seen = [record for record in dataset.records if record.camera is not None or record.resolution is None]
+    cameras = sorted({_camera(dataset, record, rule) for record in seen})
     if camera not in cameras:
         raise DrfmError(
             f"lr_camera = {rule}: {dataset.root} has no camera {camera}; its cameras are {cameras}"
         )
     if len(cameras) < 2:
         raise DrfmError(f"{dataset.root}: only camera {camera}; lr_camera = {rule} needs two")
-    return {record.name for record in dataset.records if record.camera == camera}
+    loose = {r.name for r in dataset.records if r.camera is None and r.resolution == "lr"}
+    return loose | {record.name for record in seen if record.camera == camera}
 
 
 def _by_person(dataset: Dataset, seed: int, rule: str) -> set[str]:

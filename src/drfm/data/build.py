@@ -70,7 +70,7 @@ def build_benchmark(
     files = sorted({f for s in plan.splits for f in (*s.train, *s.query, *s.gallery)}, key=_name)
     with folder_lock(out):
         key = _check_unfinished(out, dataset, settled, files)
-        rows = _write_files(dataset, out, settled, files, key, workers)
+        rows = _write_files(dataset, out, settled, files, key=key, workers=workers)
         if choices.storage == "reference":
             write_source(out, dataset.root)
         index = {file: number for number, file in enumerate(files)}
@@ -87,7 +87,7 @@ def build_benchmark(
                     "gallery": [index[f] for f in s.gallery],
                 }
                 for s in plan.splits
-            ],  # fmt: skip
+            ],
             notes=[*notes, *assignment.notes, *plan.notes],
         )
         (out / JOURNAL).unlink(missing_ok=True)
@@ -183,20 +183,21 @@ def _check_unfinished(out: Path, dataset: Dataset, choices: BuildChoices, files:
     key = fingerprint([dataset.kind, str(dataset.root.resolve()), asdict(choices), listing])
     with contextlib.suppress(FileNotFoundError), (out / JOURNAL).open(encoding="utf-8") as file:
         if _parse(file.readline()).get("build") != key:
-            raise DrfmError(f"{out}: holds an unfinished build with other choices or images; remove it or choose "
-                            "another folder")  # fmt: skip
+            raise DrfmError(f"{out}: holds an unfinished build with other choices or images; "
+                            "remove it or choose another folder")  # fmt: skip
     if (out / MANIFEST).exists():
         old = read_manifest(out)
         mine = json.loads(json.dumps(asdict(choices)))
         if old["kind"] != dataset.kind or old["choices"] != mine:
             raise DrfmError(
-                f"{out}: holds the benchmark {old['id']} with other choices; remove it or choose another folder"
+                f"{out}: holds the benchmark {old['id']} with other choices; "
+                "remove it or choose another folder"
             )
     return key
 
 
 def _write_files(
-    dataset: Dataset, out: Path, choices: BuildChoices, files: list[PlannedFile], key: str, workers: int
+    dataset: Dataset, out: Path, choices: BuildChoices, files: list[PlannedFile], *, key: str, workers: int
 ) -> list[FileRow]:
     records = {record.name: record for record in dataset.records}
     jobs = []

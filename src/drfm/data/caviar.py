@@ -66,7 +66,10 @@ def read_caviar(root: Path) -> Dataset:
 def _mean(
     area: dict[str, int], persons: dict[int, list[tuple[int, str]]], pairs: set[int], camera: int
 ) -> float:
-    return fmean(area[n] for p in pairs for i, n in persons[p] if (1 if i <= 10 else 2) == camera)
+    images = [
+        name for person in pairs for index, name in persons[person] if (1 if index <= 10 else 2) == camera
+    ]
+    return fmean([area[name] for name in images if area[name]] or [0])
 
 
 def _area(path: Path) -> int:

@@ -32,8 +32,8 @@ class BuildChoices:
     height_threshold: int = 0
     """For `height`: images with fewer rows are LR; 0 finds the threshold by Otsu's rule on log height."""
     downsample: Literal["auto", "always", "never"] = "auto"
-    """Whether LR images are made by down-sampling; `auto`: not where they are LR by nature (`smaller`,
-    `resolution`, `height`)."""
+    """Whether LR images are made by down-sampling; `auto`: not where they are LR by nature
+    (`smaller`, `resolution`, `height`, or a data set that knows the resolution of every image)."""
     rates: tuple[int, ...] = (2, 3, 4)
     """Down-sampling rates; an LR image is 1/rate of its native size."""
     rate_rule: Literal["hash", "thirds", "per_person", "fixed", "all"] = "hash"
@@ -123,7 +123,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "caviar": {"lr_camera": "resolution", "splits": 1},
     },
 }
-"""Choices of earlier work as far as its public code shows them; a key that names a data set holds for it alone.
+"""Choices of earlier work as far as its public code shows them; a key naming a data set holds for it alone.
 
 `sing`: SING (AAAI 2018), exact thirds. `pshrnet`: PS-HRNet (TIP 2021), whose printed counts fit camera 3
 best, without the official query folder. `mdiff`: MDIFF (2024), camera 3. `prpr`: PRPR and MRLReID (2024),
@@ -146,9 +146,9 @@ def preset_choices(preset: str, kind: str, **changes: Any) -> BuildChoices:
     if preset not in PRESETS:
         raise _refuse("preset", preset, f"give one of {', '.join(PRESETS)}")
     names = {field.name for field in fields(BuildChoices)}
-    for name in changes:
+    for name, value in changes.items():
         if name not in names:
-            raise _refuse(name, changes[name], f"not a choice; the choices are {', '.join(sorted(names))}")
+            raise _refuse(name, value, f"not a choice; the choices are {', '.join(sorted(names))}")
     entry = PRESETS[preset]
     common = {key: value for key, value in entry.items() if key in names}
     return BuildChoices(**{**common, **entry.get(kind, {}), **changes})

@@ -72,4 +72,5 @@ def _linear(image: npt.NDArray[np.generic], length: int) -> npt.NDArray[np.float
     last = image.shape[0] - 1
     below = image[np.clip(low, 0, last)].astype(np.float64)
     above = image[np.clip(low + 1, 0, last)].astype(np.float64)
-    return below * (1 - share) + above * share
+    mixed: npt.NDArray[np.float64] = below * (1 - share) + above * share
+    return mixed

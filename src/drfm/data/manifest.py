@@ -1,4 +1,4 @@
-"""The manifest: every choice, every file with its checksum, every split; and the door to a built benchmark."""
+"""The manifest: choices, files with checksums, splits; and the door to a built benchmark."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -144,7 +144,7 @@ def load_benchmark(folder: Path, split: int = 0, *, verify: bool = True) -> Benc
         verify: read every file of the split and compare size and checksum.
 
     Raises:
-        DrfmError: no manifest, a damaged one, a split that does not exist, or files that are missing or changed.
+        DrfmError: no manifest, a damaged one, no such split, or files that are missing or changed.
     """
     folder = Path(folder)
     value = read_manifest(folder)

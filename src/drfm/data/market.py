@@ -23,7 +23,7 @@ FOLDERS: dict[str, Split] = {
 
 
 def parse_name(name: str) -> tuple[int, int] | None:
-    """Person (-1 for junk) and camera of a Market-style file name, or ``None`` if it is another kind of name."""
+    """Person (-1 for junk) and camera of a Market-style file name, or ``None`` for another kind of name."""
     match = NAME.match(name.rpartition("/")[2])
     return (int(match[1]), int(match[2])) if match else None
 

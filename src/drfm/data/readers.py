@@ -51,8 +51,8 @@ def read_dataset(kind: str, root: Path, **options: object) -> Dataset:
     if kind != "csv":
         require_folder(root)
     accepted = set(reader.__annotations__) - {"root", "return"}
-    for option in options:
+    for option, value in options.items():
         if option not in accepted:
             known = ", ".join(sorted(accepted)) or "none"
-            raise DrfmError(f"{option} = {options[option]}: not an option of {kind} (its options: {known})")
+            raise DrfmError(f"{option} = {value}: not an option of {kind} (its options: {known})")
     return reader(root, **options)

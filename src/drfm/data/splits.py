@@ -71,7 +71,7 @@ def plan_splits(dataset: Dataset, assignment: Assignment, choices: BuildChoices)
     roles, test_persons, notes = _roles(dataset, records, variants, choices)
     splits = tuple(_split(records, role, variants, choices) for role in roles)
     for number, (split, role) in enumerate(zip(splits, roles, strict=True)):
-        _check(dataset, records, role, split, number, choices)
+        _check(dataset, role, split, number, choices)
     return Plan(splits, test_persons, tuple(notes))
 
 
@@ -156,8 +156,8 @@ def _drawn_roles(
         half = len(paired) // 2
         count = choices.test_persons or min(usual_persons or half, half)
         if count >= len(paired) and paired:
-            raise DrfmError(f"test_persons = {count}: {dataset.root} has {len(paired)} persons with HR and LR images; "
-                            "leave some to train on")  # fmt: skip
+            raise DrfmError(f"test_persons = {count}: {dataset.root} has {len(paired)} persons with HR and "
+                            "LR images; leave some to train on")  # fmt: skip
         if count == 0:
             notes.append("fewer than two persons with HR and LR images: training images only")
         tests = [_draw(paired, count, choices.seed, number) for number in range(splits if count else 1)]
@@ -201,14 +201,10 @@ def _split(
 
 
 def _check(
-    dataset: Dataset,
-    records: Sequence[ImageRecord],
-    role: dict[str, Role],
-    split: PlannedSplit,
-    number: int,
-    choices: BuildChoices,
+    dataset: Dataset, role: dict[str, Role], split: PlannedSplit, number: int, choices: BuildChoices
 ) -> None:
-    person = {record.name: record.person for record in records}
+    """Raise on anything that would spoil a result of this split."""
+    person = {record.name: record.person for record in dataset.records}
     trained = {person[file.source] for file in split.train if person[file.source] >= 0}
     tested = {person[name] for name, where in role.items() if where != "train" and person[name] >= 0}
     shared = sorted(trained & tested)
@@ -220,9 +216,9 @@ def _check(
         raise DrfmError(f"{dataset.root}: split {number} has no training images")
     if counts["hr"] == 0 or (counts["lr"] == 0 and choices.train_lr != "keep_hr"):
         missing, other = ("HR", "LR") if counts["hr"] == 0 else ("LR", "HR")
-        raise DrfmError(f"{dataset.root}: split {number} has no {missing} training images, all {len(split.train)} are "
-                        f"{other}; choose another lr_camera or height_threshold")  # fmt: skip
+        raise DrfmError(f"{dataset.root}: split {number} has no {missing} training images, all "
+                        f"{len(split.train)} are {other}; choose another lr_camera or height")  # fmt: skip
     if tested and not (split.query and split.gallery):
         part = "query" if not split.query else "gallery"
-        raise DrfmError(f"{dataset.root}: split {number} has {len(tested)} test persons and no {part} images; "
-                        f"look at {part}_from and lr_camera")  # fmt: skip
+        raise DrfmError(f"{dataset.root}: split {number} has {len(tested)} test persons and no {part} "
+                        f"images; look at {part}_from and lr_camera")  # fmt: skip
