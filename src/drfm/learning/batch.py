@@ -28,8 +28,11 @@ class Batch:
         rows: ``(B,)`` int64 rows of the pair table.
         hr: ``(B, 3, H, W)`` float32, ImageNet-normalised RGB.
         lr: ``(B, 3, h, w)`` float32, ImageNet-normalised RGB.
+        repeats: how often the most frequent row occurs, where that is known; sparing the memories a question
+            to the device.
     """
 
     rows: Tensor
     hr: Tensor
     lr: Tensor
+    repeats: int | None = None

@@ -25,7 +25,9 @@ class Method(Protocol):
         ones, returns those and says so in ``facts``.
         """
 
-    def selections(self, labels: PseudoLabels, epoch: int, random: np.random.Generator) -> Iterator[Selection]:
+    def selections(
+        self, labels: PseudoLabels, epoch: int, random: np.random.Generator
+    ) -> Iterator[Selection]:
         """An endless stream of selections for the steps of this epoch; never fails on small data."""
 
     def losses(self, batch: Batch, ambiguous: Batch | None, epoch: int) -> dict[str, Tensor]:
