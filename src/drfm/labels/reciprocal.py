@@ -47,15 +47,24 @@ def reciprocal_weights(rows: FloatRows, rank: npt.NDArray[np.int32], half: int, 
         half: neighbours in the half-size sets of the expansion.
         k2: neighbours of the query expansion; 1 for none.
     """
-    count = len(rows)
+    sets = reciprocal_sets(rank, half)
+    in_parts(lambda a, b: _softmax(a, b, rows, sets.pointer, sets.column, sets.value), len(rows))
+    return averaged(sets, rank, k2)
+
+
+def reciprocal_sets(rank: npt.NDArray[np.int32], half: int) -> SparseRows:
+    """Each image's expanded k-reciprocal set; the values are not yet set. Arguments as above."""
     full, near = _reciprocal_sets(rank, rank.shape[1]), _reciprocal_sets(rank, half)
-    sets = SparseRows.join(in_parts(lambda a, b: _expand(a, b, *full, *near), count))
-    in_parts(lambda a, b: _softmax(a, b, rows, sets.pointer, sets.column, sets.value), count)
+    return SparseRows.join(in_parts(lambda a, b: _expand(a, b, *full, *near), len(rank)))
+
+
+def averaged(sets: SparseRows, rank: npt.NDArray[np.int32], k2: int) -> SparseRows:
+    """Query expansion: the mean of the rows of each image's ``k2`` nearest."""
     if k2 == 1:
         return sets
     first = np.ascontiguousarray(rank[:, :k2])
     return SparseRows.join(
-        in_parts(lambda a, b: _average(a, b, first, sets.pointer, sets.column, sets.value), count)
+        in_parts(lambda a, b: _average(a, b, first, sets.pointer, sets.column, sets.value), len(rank))
     )
 
 
