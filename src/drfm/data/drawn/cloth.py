@@ -3,6 +3,7 @@
 import numpy as np
 
 from drfm.data.drawn.looks import Bottom, Head, Pattern, Person, Print, Top
+from drfm.data.drawn.stage import dim
 from drfm.data.drawn.surface import BallTexture, Colour, Floats, TubeTexture
 
 _TORSO = 0.375
@@ -12,7 +13,12 @@ _PI = np.float32(np.pi)
 
 def paint(rgb: Floats, mask: Floats, colour: Colour) -> None:
     """Blend ``colour`` into ``rgb`` where ``mask``, 0..1, says so."""
-    rgb += np.clip(mask, 0, 1)[:, :, None] * (np.array(colour, dtype=np.float32) - rgb)
+    rows = np.flatnonzero(mask.max(axis=1) > 0)
+    if rows.size == 0:
+        return
+    part = slice(int(rows[0]), int(rows[-1]) + 1)
+    weight = np.minimum(np.maximum(mask[part], 0), 1)[:, :, None]
+    rgb[part] += weight * (np.array(colour, dtype=np.float32) - rgb[part])
 
 
 def _plain(shape: tuple[int, ...], colour: Colour) -> Floats:
@@ -24,10 +30,13 @@ def _plain(shape: tuple[int, ...], colour: Colour) -> Floats:
 def _wave(value: Floats, period: float, share: float = 0.5, edge: float = 4.0) -> Floats:
     """Soft bars: 1 on ``share`` of each period."""
     phase = np.abs(value / np.float32(period) - np.round(value / np.float32(period))) * 2
-    return np.clip((share - phase) * edge + 0.5, 0, 1)
+    bars: Floats = np.clip((share - phase) * edge + 0.5, 0, 1)
+    return bars
 
 
-def weave(rgb: Floats, pattern: Pattern, across: Floats, down: Floats, second: Colour, scale: float) -> None:
+def weave(
+    rgb: Floats, pattern: Pattern, across: Floats, down: Floats, *, second: Colour, scale: float
+) -> None:
     """Add a woven pattern; ``across`` and ``down`` are places on the cloth in body heights."""
     if pattern == "stripes":
         paint(rgb, _wave(down, scale), second)
@@ -89,7 +98,14 @@ def torso(person: Person) -> TubeTexture:
 
     def texture(azimuth: Floats, v: Floats) -> Floats:
         rgb = _plain(azimuth.shape, top.colour)
-        weave(rgb, top.pattern, azimuth * np.float32(0.11), v * np.float32(_TORSO), top.second, top.scale)
+        weave(
+            rgb,
+            top.pattern,
+            azimuth * np.float32(0.11),
+            v * np.float32(_TORSO),
+            second=top.second,
+            scale=top.scale,
+        )
         if top.pattern == "block":
             paint(rgb, (0.34 - v) * 25, top.second)
         if top.printed != "none":
@@ -129,20 +145,23 @@ def sleeve(person: Person, first: float, last: float) -> TubeTexture:
     def texture(azimuth: Floats, v: Floats) -> Floats:
         place = np.float32(first) + v * np.float32(last - first)
         rgb = _plain(azimuth.shape, top.colour)
-        weave(rgb, top.pattern, azimuth * np.float32(0.04), place * np.float32(0.315), top.second, top.scale)
+        weave(
+            rgb,
+            top.pattern,
+            azimuth * np.float32(0.04),
+            place * np.float32(0.315),
+            second=top.second,
+            scale=top.scale,
+        )
         if top.pattern == "block" and top.collar < 0.5:
             paint(rgb, (place - 0.0) * 60, top.second)
         if top.quilt:
             rgb *= (0.8 + 0.28 * np.abs(np.sin(place * np.float32(top.quilt * 1.5))))[:, :, None]
-        paint(rgb, (0.02 - np.abs(place - np.float32(top.sleeve - 0.03))) * 25, _dim(top.colour, 0.72))
+        paint(rgb, (0.02 - np.abs(place - np.float32(top.sleeve - 0.03))) * 25, dim(top.colour, 0.72))
         paint(rgb, (place - np.float32(top.sleeve)) * 60, skin)
         return rgb
 
     return texture
-
-
-def _dim(colour: Colour, by: float) -> Colour:
-    return colour[0] * by, colour[1] * by, colour[2] * by
 
 
 def leg(person: Person, first: float, last: float, side: int) -> TubeTexture:
@@ -154,17 +173,24 @@ def leg(person: Person, first: float, last: float, side: int) -> TubeTexture:
     def texture(azimuth: Floats, v: Floats) -> Floats:
         place = np.float32(first) + v * np.float32(last - first)
         rgb = _plain(azimuth.shape, bottom.colour)
-        weave(rgb, bottom.pattern, azimuth * np.float32(0.05), place * np.float32(0.46), bottom.second, 0.05)
+        weave(
+            rgb,
+            bottom.pattern,
+            azimuth * np.float32(0.05),
+            place * np.float32(0.46),
+            second=bottom.second,
+            scale=0.05,
+        )
         if denim:
             worn = 0.22 * np.exp(-((place - 0.3) ** 2) * 18) * np.clip(np.cos(azimuth), 0, 1)
             rgb *= (1 + worn)[:, :, None]
         if bottom.stripe:
             paint(rgb, (0.16 - np.abs(azimuth - np.float32(side * 1.57))) * 15, bottom.second)
         if bottom.turned:
-            paint(rgb, (0.03 - np.abs(place - np.float32(covered - 0.03))) * 40, _dim(bottom.colour, 1.35))
+            paint(rgb, (0.03 - np.abs(place - np.float32(covered - 0.03))) * 40, dim(bottom.colour, 1.35))
         bare = skin if bottom.kind != "trousers" else person.sock
         if bottom.kind == "skirt" and person.sock[0] < 0.5:
-            bare = _dim(skin, 0.45)  # tights
+            bare = dim(skin, 0.45)  # tights
         paint(rgb, (place - np.float32(covered)) * 60, bare)
         if bottom.kind == "shorts":
             paint(rgb, (place - 0.86) * 60, person.sock)
@@ -182,7 +208,7 @@ def skirt(bottom: Bottom) -> TubeTexture:
     def texture(azimuth: Floats, v: Floats) -> Floats:
         rgb = _plain(azimuth.shape, bottom.colour)
         down = v * np.float32(bottom.length * 0.5)
-        weave(rgb, bottom.pattern, azimuth * np.float32(0.12), down, bottom.second, 0.05)
+        weave(rgb, bottom.pattern, azimuth * np.float32(0.12), down, second=bottom.second, scale=0.05)
         pleats = 1 + np.float32(1.2 * bottom.flare) * np.sin(azimuth * 14) * v
         rgb *= (pleats * (1 - 0.2 * np.clip(1 - np.abs(v - 0.97) * 30, 0, 1)))[:, :, None]
         return rgb
@@ -206,9 +232,8 @@ _HAIRLINE: dict[str, tuple[float, float, float]] = {
 
 def _hair(rgb: Floats, head: Head, left: Floats, up: Floats, front: Floats) -> None:
     at_front, at_ear, at_back = _HAIRLINE[head.style]
-    if head.style == "side":
-        at_front = at_front + 0.22 * left  # a parting
-    line = np.where(front > 0, at_ear + (at_front - at_ear) * np.clip(front * 1.25, 0, 1) ** 1.5,
+    parting = 0.22 * left if head.style == "side" else 0.0
+    line = np.where(front > 0, at_ear + (at_front + parting - at_ear) * np.clip(front * 1.25, 0, 1) ** 1.5,
                     at_ear + (at_back - at_ear) * -front)  # fmt: skip
     shine = (
         1
@@ -231,15 +256,16 @@ def _face(rgb: Floats, head: Head, left: Floats, up: Floats, front: Floats) -> N
     paint(rgb, head.blush * spot(0.5, -0.25, 0.2, 0.16), (0.85, 0.42, 0.38))
     paint(rgb, 0.5 * spot(0.36, 0.2, 0.17, 0.045), head.hair)
     paint(rgb, 1.1 * spot(0.36, 0.0, 0.085, 0.095), (0.12, 0.09, 0.08))
-    paint(rgb, 0.28 * spot(0.0, -0.2, 0.12, 0.06), _dim(head.skin, 0.6))
+    paint(rgb, 0.28 * spot(0.0, -0.2, 0.12, 0.06), dim(head.skin, 0.6))
     if head.beard:
         jaw = np.clip((-0.28 - up + 0.5 * across) * 8, 0, 1) * np.clip((front + 0.15) * 4, 0, 1)
         paint(rgb, head.beard * 0.85 * jaw, head.hair)
     smile = spot(0.0, -0.47, 0.2, 0.05) + 0.5 * spot(0.2, -0.43, 0.05, 0.05)
     paint(rgb, 0.6 * smile, (0.62, 0.27, 0.25))
     if head.glasses:
-        ring = np.abs(np.hypot(across - 0.36, (up - 0.0) * 1.1) - 0.2)
-        paint(rgb, 0.75 * seen * np.clip((0.055 - ring) * 30, 0, 1), (0.12, 0.12, 0.13))
+        lens = np.clip((0.2 - np.hypot(across - 0.36, up * 1.15)) * 20, 0, 1)
+        bridge = np.clip((0.035 - np.abs(up - 0.04)) * 30, 0, 1) * (across < 0.2)
+        paint(rgb, seen * np.maximum(0.3 * lens, 0.5 * bridge), (0.16, 0.15, 0.16))
 
 
 def head(person: Person) -> BallTexture:
@@ -260,7 +286,7 @@ def head(person: Person) -> BallTexture:
         elif look.hat in ("hood", "scarf"):
             opening = front - 0.62 + 0.12 * np.abs(up)
             paint(rgb, np.clip(-opening * 9 + 0.5, 0, 1), look.hat_colour)
-            paint(rgb, 0.45 * np.clip(1 - np.abs(opening) * 12, 0, 1), _dim(look.hat_colour, 0.4))
+            paint(rgb, 0.45 * np.clip(1 - np.abs(opening) * 12, 0, 1), dim(look.hat_colour, 0.4))
         return rgb
 
     return texture
@@ -275,7 +301,7 @@ def backpack(person: Person) -> TubeTexture:
         back = np.abs(azimuth) > _PI / 2
         rgb *= (1 - 0.3 * np.clip(1 - np.abs(v - 0.3) * 30, 0, 1))[:, :, None]
         pocket = np.minimum((0.3 - np.abs(v - 0.68)) * 30, (np.abs(azimuth) - 2.35) * 12) * back
-        paint(rgb, 0.8 * np.clip(pocket, 0, 1), bag.second if bag.size > 1.0 else _dim(bag.colour, 0.7))
+        paint(rgb, 0.8 * np.clip(pocket, 0, 1), bag.second if bag.size > 1.0 else dim(bag.colour, 0.7))
         return rgb
 
     return texture

@@ -68,8 +68,8 @@ def draw_dataset(
     Raises:
         DrfmError: a number out of range, ``out`` holds something else, or it cannot be written.
     """
-    limits = (("persons", persons, 0), ("shots", shots, 1), ("test_persons", test_persons, 0), ("seed", seed, 0),
-              ("workers", workers, 0))  # fmt: skip
+    limits = [("persons", persons, 0), ("shots", shots, 1), ("test_persons", test_persons, 0)]
+    limits += [("seed", seed, 0), ("workers", workers, 0)]
     for name, value, least in limits:
         if value < least:
             raise DrfmError(f"{name} = {value}: give {least} or more")

@@ -1,6 +1,7 @@
 """What tells one drawn person from another: body, hair, clothes, bag."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -165,12 +166,14 @@ def _choice(rng: np.random.Generator, options: dict[T, float]) -> T:
 def _vary(rng: np.random.Generator, colour: Colour, amount: float = 0.06) -> Colour:
     bright = 1 + amount * rng.standard_normal()
     tint = 1 + 0.4 * amount * rng.standard_normal(3)
-    red, green, blue = (float(np.clip(c * bright * t, 0.03, 0.95)) for c, t in zip(colour, tint, strict=True))
+    red, green, blue = (
+        max(0.03, min(0.95, float(c * bright * t))) for c, t in zip(colour, tint, strict=True)
+    )
     return red, green, blue
 
 
 def _cloth(rng: np.random.Generator, column: int) -> Colour:
-    name = _choice(rng, {name: row[column] for name, row in _CLOTH.items()})
+    name = _choice(rng, {name: row[2] if column == 2 else row[1] for name, row in _CLOTH.items()})
     return _vary(rng, _CLOTH[name][0])
 
 
@@ -196,15 +199,15 @@ _TOPS: dict[str, float] = {
 }
 # sleeve, hem, loose, folds: the middle of what is drawn for each kind
 _CUTS: dict[str, tuple[float, float, float, float]] = {
-    "tshirt": (0.40, 0.86, 0.006, 0.07),
-    "long sleeve": (0.97, 0.86, 0.004, 0.07),
-    "shirt": (0.97, 0.92, 0.006, 0.08),
-    "hoodie": (0.98, 0.88, 0.014, 0.09),
-    "jacket": (0.99, 0.85, 0.015, 0.09),
-    "puffer": (0.99, 0.88, 0.024, 0.03),
-    "blazer": (0.97, 0.98, 0.010, 0.05),
-    "coat": (0.99, 1.50, 0.016, 0.06),
-    "dress": (0.50, 1.50, 0.002, 0.07),
+    "tshirt": (0.40, 0.86, 0.006, 0.043),
+    "long sleeve": (0.97, 0.86, 0.004, 0.043),
+    "shirt": (0.97, 0.92, 0.006, 0.05),
+    "hoodie": (0.98, 0.88, 0.014, 0.056),
+    "jacket": (0.99, 0.85, 0.015, 0.056),
+    "puffer": (0.99, 0.88, 0.024, 0.019),
+    "blazer": (0.97, 0.98, 0.010, 0.031),
+    "coat": (0.99, 1.50, 0.016, 0.037),
+    "dress": (0.50, 1.50, 0.002, 0.043),
 }
 _OPEN = ("hoodie", "jacket", "puffer", "blazer", "coat")
 
@@ -338,6 +341,7 @@ def _bag(rng: np.random.Generator) -> Bag:
     )
 
 
+@lru_cache(maxsize=2048)
 def make_person(person: int, seed: int) -> Person:
     """The looks of person number ``person``; equal for equal arguments."""
     rng = np.random.default_rng([seed, 1, person])

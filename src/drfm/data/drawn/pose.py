@@ -110,13 +110,13 @@ def draw_pose(person: Person, rng: np.random.Generator) -> Pose:
     def down(joint: Joint) -> Joint:
         return joint[0], float(joint[1] - drop), float(joint[2])
 
-    shoulder_up = 0.80 - drop
+    shoulder_up = 0.788 - drop
     elbows, wrists, shoulders = [], [], []
     for side, turn in ((-1, 0.0), (1, np.pi)):
         mode = "swing" if rng.random() < 0.66 else str(rng.choice(_ARMS[1:4]))
         if person.bag.kind in ("tote", "handbag") and side == person.bag.side:
             mode = "carry"
-        shoulder = (side * 0.118 * person.shoulders * (0.6 + 0.4 * person.girth), shoulder_up, lean)
+        shoulder = (side * 0.112 * person.shoulders * (0.6 + 0.4 * person.girth), shoulder_up, lean)
         elbow, wrist = _arm(shoulder, side, float(-0.85 * reach * np.sin(phase + turn)), mode)
         shoulders.append(shoulder)
         elbows.append(elbow)

@@ -2,14 +2,16 @@
 
 import io
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageFilter
 
-from drfm.data.drawn.figure import Figure
+from drfm.data.drawn.figure import draw_figure
 from drfm.data.drawn.looks import make_person
 from drfm.data.drawn.pose import View, draw_pose
+from drfm.data.drawn.stage import Stage
 from drfm.data.drawn.street import paint_obstacle, paint_street
 from drfm.data.drawn.surface import Canvas, Floats, Light
 from drfm.errors import DrfmError
@@ -18,6 +20,10 @@ Camera = Literal[0, 1]
 _FACING = ((0.0, 0.5), (np.pi, 0.5), (np.pi / 2, 0.35), (-np.pi / 2, 0.35))
 """Middle and spread of the turns: towards the camera, away, to the right, to the left."""
 _FACING_WEIGHTS = ((0.46, 0.22, 0.16, 0.16), (0.24, 0.40, 0.18, 0.18))
+
+
+_LEVELS = 2048
+"""Steps of the tone curve; finer than the noise of any sensor here."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +82,10 @@ def render(person: int, camera: Camera, rng: np.random.Generator, seed: int, hei
     view = View(yaw, float(rng.uniform(0.04, 0.16)), frame.unit, frame.foot)
     pose = draw_pose(looks, rng)
     light = _light(rng, camera)
-    street = paint_street(rng, seed, camera, (frame.width, frame.height), frame.foot[1], frame.unit)
+    street = paint_street(rng, seed, camera, (frame.width, frame.height), foot=frame.foot[1], unit=frame.unit)
     shift = (int(rng.integers(500)), int(rng.integers(500)))
     canvas = Canvas(street, light, frame.height / 256, shift)
-    Figure(canvas, looks, pose, view).draw()
+    draw_figure(Stage(canvas, looks, pose, view))
     if rng.random() < (0.10, 0.16)[camera]:
         paint_obstacle(canvas, rng, frame.foot, frame.unit)
     return canvas.rgb
@@ -94,13 +100,24 @@ def _develop(rgb: Floats, rng: np.random.Generator, camera: int) -> Floats:
     )
     haze = float(rng.uniform(0.0, (0.05, 0.14)[camera]))
     gamma = float(np.exp(rng.normal(0, 0.12)))
-    seen = np.clip(rgb, 0, 1.3) * gain.astype(np.float32)
-    return np.clip(seen, 1e-4, 1.0) ** np.float32(gamma) * np.float32(1 - haze) + np.float32(0.62 * haze)
+    curve = (np.linspace(0, 1, _LEVELS) ** gamma * (1 - haze) + 0.62 * haze).astype(np.float32)
+    level = rgb * (gain * (_LEVELS - 1)).astype(np.float32)
+    developed: Floats = curve[np.clip(level, 0, _LEVELS - 1).astype(np.uint16)]
+    return developed
+
+
+@lru_cache(maxsize=1)
+def _grain() -> Floats:
+    return np.random.default_rng(5).standard_normal((640, 480, 3), dtype=np.float32)
 
 
 def _sensor(rgb: Floats, rng: np.random.Generator, noise: float) -> Image.Image:
-    grain = rng.standard_normal(rgb.shape, dtype=np.float32) * np.float32(noise)
-    return Image.fromarray((np.clip(rgb + grain, 0, 1) * 255 + 0.5).astype(np.uint8))
+    """Eight bits per channel, with a random piece of a fixed grain."""
+    height, width = rgb.shape[:2]
+    top, left = (int(value) for value in rng.integers(0, 300, 2))
+    grain = _grain()[top : top + height, left : left + width]
+    level = (rgb + grain * np.float32(noise)) * np.float32(255) + np.float32(0.5)
+    return Image.fromarray(np.minimum(np.maximum(level, 0), 255).astype(np.uint8))
 
 
 def capture(person: int, camera: Camera, shot: int, seed: int) -> bytes:

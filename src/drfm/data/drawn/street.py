@@ -1,6 +1,7 @@
 """Streets behind the persons: each camera has its own few places, and a shot sees a part of one."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -13,7 +14,7 @@ _PLACES = 5
 
 
 def _ink(colour: Colour, by: float = 1.0) -> Ink:
-    red, green, blue = (int(np.clip(255 * c * by, 0, 255)) for c in colour)
+    red, green, blue = (max(0, min(255, int(255 * c * by))) for c in colour)
     return red, green, blue
 
 
@@ -23,13 +24,36 @@ def _pick(rng: np.random.Generator, *colours: Colour) -> Colour:
     return red * by, green * by, blue * by
 
 
-Painter = Callable[[ImageDraw.ImageDraw, np.random.Generator, float, float, float, float], None]
-"""Paints a wall: pen, generator of the place, left end of what is seen, width, height, size of a body in pixels."""
+@dataclass(frozen=True)
+class _Wall:
+    """What a painter of walls is given.
+
+    Attributes:
+        pen: draws on the picture.
+        rng: generator of the place, the same for each shot of it.
+        left: where along the wall the picture begins, in pixels.
+        width: of the picture in pixels.
+        low: row where the wall meets the ground.
+        unit: height of a body in pixels.
+    """
+
+    pen: ImageDraw.ImageDraw
+    rng: np.random.Generator
+    left: float
+    width: float
+    low: float
+    unit: float
+
+    def parts(self) -> tuple[ImageDraw.ImageDraw, np.random.Generator, float, float, float, float]:
+        """All six."""
+        return self.pen, self.rng, self.left, self.width, self.low, self.unit
 
 
-def _bricks(
-    pen: ImageDraw.ImageDraw, rng: np.random.Generator, left: float, width: float, low: float, unit: float
-) -> None:
+Painter = Callable[[_Wall], None]
+
+
+def _bricks(wall: _Wall) -> None:
+    pen, rng, left, width, low, unit = wall.parts()
     base = _pick(rng, (0.52, 0.33, 0.27), (0.60, 0.52, 0.44), (0.45, 0.42, 0.40))
     pen.rectangle((0, 0, width, low), fill=_ink(base, 0.8))
     high, long = unit * 0.042, unit * 0.13
@@ -42,28 +66,28 @@ def _bricks(
             pen.rectangle((x + 1, y + 1, x + long - 1, y + high - 1), fill=_ink(base, float(shade)))
 
 
-def _shops(
-    pen: ImageDraw.ImageDraw, rng: np.random.Generator, left: float, width: float, low: float, unit: float
-) -> None:
-    wall = _pick(rng, (0.72, 0.68, 0.60), (0.45, 0.47, 0.5), (0.62, 0.55, 0.5))
-    pen.rectangle((0, 0, width, low), fill=_ink(wall))
+def _shops(wall: _Wall) -> None:
+    pen, rng, left, width, low, unit = wall.parts()
+    front = _pick(rng, (0.72, 0.68, 0.60), (0.45, 0.47, 0.5), (0.62, 0.55, 0.5))
+    pen.rectangle((0, 0, width, low), fill=_ink(front))
     step = unit * 0.75
+    street = int(rng.integers(1 << 30))
     for cell in range(int(left / step) - 1, int((left + width) / step) + 2):
-        own = np.random.default_rng([int(rng.bit_generator.seed_seq.generate_state(1)[0]), cell + 64])  # type: ignore[attr-defined]
+        own = np.random.default_rng([street, cell + 64])
         x = cell * step - left
         glass = _pick(own, (0.25, 0.30, 0.34), (0.42, 0.45, 0.44), (0.55, 0.50, 0.40), (0.16, 0.17, 0.2))
         pen.rectangle((x + unit * 0.06, low - unit * 0.95, x + step, low - unit * 0.14), fill=_ink(glass))
         for _ in range(5):
             at, top = x + own.uniform(0.08, 0.6) * unit, low - own.uniform(0.25, 0.8) * unit
-            pen.rectangle((at, top, at + own.uniform(0.04, 0.14) * unit, low - unit * 0.16),
-                          fill=_ink(_pick(own, (0.7, 0.3, 0.25), (0.8, 0.75, 0.6), (0.3, 0.4, 0.5), (0.5, 0.5, 0.5))))  # fmt: skip
+            goods = _pick(own, (0.7, 0.3, 0.25), (0.8, 0.75, 0.6), (0.3, 0.4, 0.5), (0.5, 0.5, 0.5))
+            box = (at, top, at + own.uniform(0.04, 0.14) * unit, low - unit * 0.16)
+            pen.rectangle(box, fill=_ink(goods))
         awning = _pick(own, (0.55, 0.18, 0.17), (0.2, 0.35, 0.3), (0.75, 0.7, 0.62), (0.25, 0.28, 0.4))
         pen.rectangle((x, low - unit * 1.12, x + step, low - unit * 0.95), fill=_ink(awning))
 
 
-def _hedge(
-    pen: ImageDraw.ImageDraw, rng: np.random.Generator, left: float, width: float, low: float, unit: float
-) -> None:
+def _hedge(wall: _Wall) -> None:
+    pen, rng, left, width, low, unit = wall.parts()
     leaf = _pick(rng, (0.25, 0.33, 0.20), (0.30, 0.35, 0.24), (0.40, 0.40, 0.26))
     pen.rectangle((0, 0, width, low), fill=_ink(leaf, 0.7))
     spots = rng.random((420, 4))
@@ -78,9 +102,8 @@ def _hedge(
         )
 
 
-def _panels(
-    pen: ImageDraw.ImageDraw, rng: np.random.Generator, left: float, width: float, low: float, unit: float
-) -> None:
+def _panels(wall: _Wall) -> None:
+    pen, rng, left, width, low, unit = wall.parts()
     base = _pick(rng, (0.62, 0.62, 0.60), (0.74, 0.72, 0.67), (0.42, 0.44, 0.47))
     pen.rectangle((0, 0, width, low), fill=_ink(base))
     step = unit * float(rng.uniform(0.3, 0.6))
@@ -93,10 +116,9 @@ def _panels(
     )
 
 
-def _fence(
-    pen: ImageDraw.ImageDraw, rng: np.random.Generator, left: float, width: float, low: float, unit: float
-) -> None:
-    _hedge(pen, rng, left, width, low, unit)
+def _fence(wall: _Wall) -> None:
+    pen, rng, left, width, low, unit = wall.parts()
+    _hedge(wall)
     rail = _ink(_pick(rng, (0.25, 0.27, 0.28), (0.65, 0.66, 0.66), (0.2, 0.3, 0.27)))
     step, thick = unit * 0.07, max(1, int(unit * 0.012))
     for bar in range(int(width / step) + 2):
@@ -106,9 +128,8 @@ def _fence(
         pen.line((0, low - unit * y, width, low - unit * y), fill=rail, width=thick * 2)
 
 
-def _tiles(
-    pen: ImageDraw.ImageDraw, rng: np.random.Generator, left: float, width: float, low: float, unit: float
-) -> None:
+def _tiles(wall: _Wall) -> None:
+    pen, rng, left, width, low, unit = wall.parts()
     base = _pick(rng, (0.75, 0.77, 0.74), (0.62, 0.68, 0.66), (0.70, 0.64, 0.5))
     pen.rectangle((0, 0, width, low), fill=_ink(base))
     step = unit * 0.11
@@ -121,13 +142,13 @@ def _tiles(
     pen.rectangle((0, low - unit * 0.62, width, low - unit * 0.5), fill=band)
 
 
-def _cars(
-    pen: ImageDraw.ImageDraw, rng: np.random.Generator, left: float, width: float, low: float, unit: float
-) -> None:
-    _panels(pen, rng, left * 0.6, width, low, unit)
+def _cars(wall: _Wall) -> None:
+    pen, rng, left, width, low, unit = wall.parts()
+    _panels(replace(wall, left=left * 0.6))
     span = unit * 1.9
+    street = int(rng.integers(1 << 30))
     for cell in range(int(left / span) - 1, int((left + width) / span) + 2):
-        own = np.random.default_rng([cell + 64, int(unit > 0)])
+        own = np.random.default_rng([street, cell + 64])
         x = cell * span - left + own.uniform(0, 0.3) * unit
         paint = _pick(
             own,
@@ -141,10 +162,12 @@ def _cars(
         pen.rounded_rectangle(
             (x, low - u * 0.36, x + u * 1.5, low - u * 0.06), radius=int(u * 0.08), fill=_ink(paint)
         )
-        pen.polygon([(x + u * 0.25, low - u * 0.34), (x + u * 0.45, low - u * 0.56), (x + u * 1.05, low - u * 0.56),
-                     (x + u * 1.3, low - u * 0.34)], fill=_ink(paint, 0.9))  # fmt: skip
-        pen.polygon([(x + u * 0.33, low - u * 0.35), (x + u * 0.48, low - u * 0.52), (x + u * 1.02, low - u * 0.52),
-                     (x + u * 1.2, low - u * 0.35)], fill=(70, 80, 90))  # fmt: skip
+        for outline, fill in (((0.25, 0.34, 0.45, 0.56, 1.05, 1.3), _ink(paint, 0.9)),
+                              ((0.33, 0.35, 0.48, 0.52, 1.02, 1.2), (70, 80, 90))):  # fmt: skip
+            a, sill, b, roof, c, d = (value * u for value in outline)
+            pen.polygon(
+                [(x + a, low - sill), (x + b, low - roof), (x + c, low - roof), (x + d, low - sill)], fill
+            )
         for wheel in (0.3, 1.2):
             at = x + wheel * u
             pen.ellipse((at - u * 0.12, low - u * 0.2, at + u * 0.12, low + u * 0.04), fill=(28, 28, 30))
@@ -156,15 +179,8 @@ _WALLS: tuple[tuple[Painter, ...], tuple[Painter, ...]] = (
 )
 
 
-def _ground(
-    pen: ImageDraw.ImageDraw,
-    rng: np.random.Generator,
-    camera: int,
-    left: float,
-    size: tuple[int, int],
-    low: float,
-) -> None:
-    width, height = size
+def _ground(wall: _Wall, camera: int, height: int) -> None:
+    pen, rng, left, width, low, _ = wall.parts()
     warm = ((0.60, 0.57, 0.53), (0.68, 0.63, 0.56), (0.54, 0.53, 0.52))
     cold = ((0.36, 0.37, 0.39), (0.44, 0.45, 0.46), (0.50, 0.50, 0.47))
     base = _pick(rng, *(warm if camera == 0 else cold))
@@ -172,8 +188,8 @@ def _ground(
     kind = int(rng.integers(3))
     line = _ink(base, 0.82)
     if kind == 0:
-        for step in range(14):
-            y = low + (height - low) * (step / 13) ** 1.7
+        for row in range(14):
+            y = low + (height - low) * (row / 13) ** 1.7
             pen.line((0, y, width, y), fill=line)
         vanish = width / 2
         for ray in range(-14, 15):
@@ -183,8 +199,9 @@ def _ground(
         step = width * 0.55
         for bar in range(-2, 5):
             x = bar * step - left % step
-            pen.polygon([(x, low + 6), (x + step * 0.45, low + 6), (x + step * 0.25, height), (x - step * 0.3, height)],
-                        fill=_ink((0.8, 0.8, 0.78) if camera else base, 0.97))  # fmt: skip
+            near, far = (x - step * 0.3, x + step * 0.25), (x, x + step * 0.45)
+            corners = [(far[0], low + 6), (far[1], low + 6), (near[1], height), (near[0], height)]
+            pen.polygon(corners, fill=_ink((0.8, 0.8, 0.78) if camera else base, 0.97))
     kerb = low + (height - low) * float(rng.uniform(0.0, 0.15))
     pen.rectangle((0, low, width, kerb), fill=_ink(base, 0.75))
 
@@ -230,7 +247,13 @@ def _props(
 
 
 def paint_street(
-    rng: np.random.Generator, seed: int, camera: int, size: tuple[int, int], foot: float, unit: float
+    rng: np.random.Generator,
+    seed: int,
+    camera: int,
+    size: tuple[int, int],
+    *,
+    foot: float,
+    unit: float,
 ) -> Floats:
     """A street without the person, ``(H, W, 3)`` float32, 0..1.
 
@@ -249,20 +272,22 @@ def paint_street(
     left = float(rng.uniform(0, 6)) * unit
     image = Image.new("RGB", size)
     pen = ImageDraw.Draw(image)
-    _WALLS[camera][place](pen, own, left, width, low, unit)
-    _ground(pen, own, camera, left, size, low)
+    wall = _Wall(pen, own, left, width, low, unit)
+    _WALLS[camera][place](wall)
+    _ground(wall, camera, height)
     _props(pen, rng, size, low, unit)
     blur = unit * float(rng.uniform(0.004, 0.016))
     rgb = np.asarray(image.filter(ImageFilter.BoxBlur(blur)), dtype=np.float32) / np.float32(255)
     top, start = (int(v) for v in rng.integers(0, 700, 2))
     grain = patch(noise_tile(2.0), height, width, top, start) * 0.03
     cloud = patch(noise_tile(40.0, 3), height, width, top, start) * 0.06
-    return np.clip(rgb * (1 + grain + cloud)[:, :, None], 0, 1).astype(np.float32)
+    street: Floats = np.clip(rgb * (1 + grain + cloud)[:, :, None], 0, 1).astype(np.float32)
+    return street
 
 
 def paint_obstacle(canvas: Canvas, rng: np.random.Generator, foot: tuple[float, float], unit: float) -> None:
     """Something between camera and person: a post, a bin or wall, another passer-by's shoulder."""
-    height, width = canvas.rgb.shape[:2]
+    height = canvas.rgb.shape[0]
     colour = _pick(
         rng, (0.25, 0.26, 0.28), (0.55, 0.55, 0.53), (0.36, 0.26, 0.2), (0.2, 0.24, 0.33), (0.5, 0.22, 0.2)
     )

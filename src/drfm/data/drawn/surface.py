@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-Floats = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.floating[Any]]
+"""float32 in all that is kept; numpy may widen what is passed on."""
 Colour = tuple[float, float, float]
 """Red, green and blue, 0..1."""
 Point = tuple[float, float]
@@ -64,16 +66,17 @@ def noise_tile(blur: float, seed: int = 0, size: int = _TILE) -> Floats:
             (size, size), Image.Resampling.BICUBIC
         )
     values = np.asarray(tile, dtype=np.float32)
-    return ((values - values.mean()) / values.std()).astype(np.float32)
+    spread: Floats = (values - values.mean()) / values.std()
+    return spread
 
 
 @lru_cache(maxsize=8)
 def _fold_tile(grain: int) -> Floats:
     """Slopes of a crumpled cloth as seen from the upper left, zero mean, unit spread."""
-    relief = noise_tile(9.0 * grain / 2, 1) + 0.6 * noise_tile(4.5 * grain / 2, 2)
-    step = max(1, grain)
-    slope = relief - np.roll(relief, (step, step // 2), axis=(0, 1))
-    return (slope / slope.std()).astype(np.float32)
+    relief = noise_tile(14.0 * grain / 2, 1) + 0.3 * noise_tile(6.0 * grain / 2, 2)
+    slope = relief - np.roll(relief, (grain, grain // 2), axis=(0, 1))
+    spread: Floats = slope / slope.std()
+    return spread
 
 
 def patch(tile: Floats, height: int, width: int, top: int, left: int) -> Floats:
@@ -159,10 +162,10 @@ def tube(
     along = (x * np.float32(dx) + y * np.float32(dy)) / np.float32(length)
     side = x * np.float32(dy) - y * np.float32(dx)
     width = np.interp(along, [k[0] for k in knots], [k[1] for k in knots]).astype(np.float32)
-    alpha = np.clip((width - np.abs(side)) / soft + 0.5, 0, 1)
-    alpha *= np.clip((along - first) * length + 0.5, 0, 1) * np.clip((last - along) * length + 0.5, 0, 1)
-    alpha *= np.float32(opacity)
-    u = np.clip(side / np.maximum(width, 0.5), -1, 1)
+    ends = np.minimum((along - first), (last - along)) * length + 0.5
+    alpha = np.minimum(np.maximum((width - np.abs(side)) / soft + 0.5, 0), 1)
+    alpha *= np.minimum(np.maximum(ends, 0), 1) * opacity
+    u = np.minimum(np.maximum(side / np.maximum(width, 0.5), -1), 1)
     if callable(texture):
         azimuth = np.arcsin(u) - np.float32(offset)
         azimuth -= np.float32(2 * np.pi) * np.round(azimuth / np.float32(2 * np.pi))
@@ -175,7 +178,7 @@ def tube(
         lx, ly, lz = canvas.light.direction
         fall = bend * np.float32(lx * dy - ly * dx) + np.sqrt(1 - squared) * np.float32(lz)
         shade = canvas.light.ambient + canvas.light.diffuse * np.maximum(fall, 0)
-        shade *= 1 - np.float32(0.3) * squared * squared
+        shade *= 1 - np.float32(0.22) * squared * squared
         colour = _lit(canvas, box, colour, shade.astype(np.float32), folds)
     _blend(canvas, box, colour, alpha.astype(np.float32))
 
