@@ -20,6 +20,7 @@ app = App(
     help="Find a person seen in a blurry crop among sharp gallery images, trained without identity labels.",
     version=__version__,
     result_action="return_none",
+    suppress_keyboard_interrupt=False,
     help_format="markdown",
 )
 app.command(data.app)
