@@ -11,7 +11,7 @@ import PIL
 from drfm.config.schema import ImagesConfig
 from drfm.data.records import HR, LR, Entry
 from drfm.errors import DrfmError
-from drfm.files import fingerprint, folder_lock, read_json, write_json
+from drfm.files import fingerprint, folder_lock, read_json, write_error, write_json
 from drfm.resolution.build import BadImagesError, Recipe, fill, load
 from drfm.resolution.layout import SPACES, Layout, describe, read_layout
 from drfm.resolution.pairs import PairSet
@@ -115,6 +115,10 @@ class _Source:
         sizes = (len(entries), self.images.hr_size, self.images.lr_size)
         found = read_layout(folder, *sizes)
         if found is None or found.unfinished():
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise write_error(folder, error) from error
             with folder_lock(folder):
                 found = self._build(entries, folder)
         hr, lr = found.arrays()

@@ -22,10 +22,10 @@ _PIXELS = {"cpu": 1 << 14, "cuda": 1 << 18}
 class Swin2SR:
     """A Swin2SR network behind the protocol of :class:`drfm.resolution.superresolve.SuperResolver`.
 
-    Images are mirrored at their lower and right border up to whole attention windows and
-    cropped afterwards, as the network itself does, so that images of several sizes share a
-    batch and images narrower than a window work too. On a GPU the network runs in half
-    precision; a batch that overflows is repeated in float32.
+    Images are mirrored at their lower and right border up to whole attention windows, as the
+    image processor of the library does, and cropped afterwards; so images of several sizes
+    share a batch, and images narrower than a window work too. On a GPU the network runs in
+    half precision; a batch that overflows is repeated in float32.
 
     Args:
         model: name on the hub, or a local folder with ``config.json`` and ``model.safetensors``.
@@ -93,21 +93,31 @@ class Swin2SR:
 
 
 def _mirror(image: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:
-    """Continue ``image`` by reflection to ``height`` x ``width``, several times where it is short."""
+    """Continue ``image`` by its mirror image to ``height`` x ``width``, several times where it is short."""
     below, right = height - image.shape[0], width - image.shape[1]
-    return np.pad(image, ((0, below), (0, right), (0, 0)), mode="reflect")
+    return np.pad(image, ((0, below), (0, right), (0, 0)), mode="symmetric")
 
 
 def _load(folder: Path) -> Any:
     """The network in evaluation mode, float32."""
     transformers = _transformers()
+    verbosity = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
     try:
-        network = transformers.Swin2SRForImageSuperResolution.from_pretrained(
-            str(folder), use_safetensors=True, local_files_only=True
+        network, report = transformers.Swin2SRForImageSuperResolution.from_pretrained(
+            str(folder), use_safetensors=True, local_files_only=True, output_loading_info=True
         )
-    except (OSError, ValueError, RuntimeError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise DrfmError(f"{folder}: is not a Swin2SR checkpoint ({first})") from error
+    except Exception as error:  # safetensors, json and torch have exceptions of their own
+        reason = " ".join(str(error).split())[:120]
+        raise DrfmError(f"{folder}: is not a Swin2SR checkpoint ({reason})") from error
+    finally:
+        transformers.logging.set_verbosity(verbosity)
+    # The library fills missing weights with random numbers and only warns.
+    if report["missing_keys"]:
+        raise DrfmError(
+            f"{folder}: is not a Swin2SR checkpoint ({len(report['missing_keys'])} weights are missing, "
+            f"such as {min(report['missing_keys'])})"
+        )
     return network.eval()
 
 
