@@ -11,6 +11,7 @@ from drfm.errors import DrfmError
 from drfm.evaluation.metrics import exact, multi_shot, single_shot, single_shot_chance
 from drfm.evaluation.protocol import FEATURES, Protocol
 from drfm.evaluation.ranking import Labels, Ranking, rank, similarity_blocks
+from drfm.evaluation.rerank import reranked_blocks
 from drfm.evaluation.result import Result, Row
 from drfm.models.features import Features
 
@@ -60,6 +61,9 @@ def evaluate(  # noqa: PLR0917
             expectation=True,
         )
         rows.append(_row(name, ranking))
+    if config.rerank:
+        blocks = reranked_blocks(feature_of(features_query, headline), feature_of(features_gallery, headline))
+        rows.insert(1, Row(f"{headline} (re-ranked)", multi_shot(rank(blocks, query, gallery))))
     return Result(
         rows=tuple(rows),
         features=headline,
