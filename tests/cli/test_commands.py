@@ -187,9 +187,10 @@ def checkout(tmp_path, monkeypatch):
     (tmp_path / "pyproject.toml").touch()
     folder = tmp_path / "benchmarks"
     folder.mkdir()
-    (folder / "echo.py").write_text("import sys\nopen(sys.argv[1], 'w').write(' '.join(sys.argv[2:]))\n")
-    (folder / "fail.py").write_text("raise SystemExit(3)\n")
-    (folder / "_shared.py").touch()
+    echo = "open(sys.argv[1], 'w').write(' '.join(sys.argv[2:]))"
+    (folder / "echo.py").write_text(f'import sys\nif __name__ == "__main__":\n    {echo}\n')
+    (folder / "fail.py").write_text('if __name__ == "__main__":\n    raise SystemExit(3)\n')
+    (folder / "shared.py").touch()
     monkeypatch.setattr(benchmark.drfm, "__file__", str(tmp_path / "src" / "drfm" / "__init__.py"))
     return tmp_path
 

@@ -11,6 +11,9 @@ import drfm
 from drfm.cli.output import say
 from drfm.errors import DrfmError
 
+_MAIN = 'if __name__ == "__main__":'
+"""What tells a script from a module that scripts share."""
+
 
 def benchmark(
     name: str | None = None,
@@ -24,7 +27,7 @@ def benchmark(
         arguments: Options of the script.
     """
     folder = find_scripts()
-    known = sorted(path.stem for path in folder.glob("[!_]*.py"))
+    known = sorted(path.stem for path in folder.glob("*.py") if _MAIN in path.read_text(encoding="utf-8"))
     if name is None:
         say("\n".join(known))
         return

@@ -10,6 +10,7 @@ from drfm.cli.output import say
 from drfm.config.describe import describe
 from drfm.config.values import convert
 from drfm.data.choices import BuildChoices, preset_choices
+from drfm.errors import DrfmError
 
 app = App(name="data", help="Make a cross-resolution benchmark of a data set, and check one.")
 
@@ -45,12 +46,36 @@ def build(
     from drfm.data.build import build_benchmark
     from drfm.data.readers import read_dataset
 
-    found = read_dataset(kind, dataset, **({} if boxes is None else {"boxes": boxes}))
+    found = read_dataset(kind, dataset, **_reader_options(boxes))
     known = describe(BuildChoices)
     changes = {name: convert(known[name], text, "command line") for name, text in choices.overrides().items()}
     settled = preset_choices(preset, found.kind, **changes)
     build_benchmark(found, out, settled, workers=workers, skip_bad=skip_bad)
     say(summary(out))
+
+
+@app.command
+def check(path: Path, /, *, kind: str = "auto", boxes: str | None = None, workers: int = 0) -> None:
+    """Decode every image of a data set, or verify every file of a benchmark, and say what was found.
+
+    Ends with code 2 if there is anything to mend.
+
+    Args:
+        path: Folder of a data set, a CSV list, or a folder that `drfm data build` made.
+        kind: Name of the data set's reader; `auto` goes by the layout.
+        boxes: Of CUHK03 alone: detected, labelled or both.
+        workers: Threads; 0 means one per core.
+    """
+    from drfm.data.check import check_dataset
+
+    report = check_dataset(path, kind, workers=workers, **_reader_options(boxes))
+    say(report.text())
+    if not report.ok:
+        raise DrfmError(f"{path}: {len(report.problems)} problem(s), listed above; mend them and check again")
+
+
+def _reader_options(boxes: str | None) -> dict[str, object]:
+    return {} if boxes is None else {"boxes": boxes}
 
 
 def summary(folder: Path) -> str:
