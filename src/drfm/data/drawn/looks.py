@@ -300,7 +300,7 @@ def _bottom(rng: np.random.Generator, top: Top) -> Bottom:
     )
 
 
-def _head(rng: np.random.Generator, top: Top) -> Head:
+def _head(rng: np.random.Generator, top: Top, bottom: Bottom) -> Head:
     beard = float(rng.uniform(0.5, 1.0)) if rng.random() < 0.16 and top.kind != "dress" else 0.0
     styles: dict[Literal["bald", "short", "crop", "bob", "long", "tail", "bun", "curls", "side"], float] = {
         "bald": 0.04, "short": 0.22, "crop": 0.12, "bob": 0.13, "long": 0.16, "tail": 0.11, "bun": 0.07,
@@ -309,8 +309,10 @@ def _head(rng: np.random.Generator, top: Top) -> Head:
     if beard:
         styles = {"bald": 0.15, "short": 0.45, "crop": 0.25, "side": 0.15}
     hats: dict[Literal["none", "cap", "beanie", "hood", "brim", "scarf"], float] = {
-        "none": 0.74, "cap": 0.09, "beanie": 0.08, "brim": 0.03, "scarf": 0.03,
+        "none": 0.74, "cap": 0.09, "beanie": 0.08, "brim": 0.03,
     }  # fmt: skip
+    if top.sleeve > 0.9 and bottom.kind != "shorts" and not beard:
+        hats["scarf"] = 0.06
     if top.hood:
         hats["hood"] = 0.14
     hat = _choice(rng, hats)
@@ -318,7 +320,7 @@ def _head(rng: np.random.Generator, top: Top) -> Head:
         skin=_vary(rng, _SKIN[int(rng.choice(6, p=[0.22, 0.25, 0.2, 0.13, 0.12, 0.08]))], 0.03),
         hair=_vary(rng, _HAIR[int(rng.choice(7, p=_HAIR_WEIGHTS))]),
         style=_choice(rng, styles),
-        beard=0.0 if hat == "scarf" else beard,
+        beard=beard,
         hat=hat,
         hat_colour=top.colour if hat == "hood" else _cloth(rng, 1),
         glasses=bool(rng.random() < 0.18),
@@ -359,7 +361,7 @@ def make_person(person: int, seed: int) -> Person:
         hips=float(1 + 0.07 * rng.standard_normal()),
         legs=float(np.clip(1 + 0.03 * rng.standard_normal(), 0.93, 1.06)),
         stoop=float(rng.uniform(-0.01, 0.035)),
-        head=_head(rng, top),
+        head=_head(rng, top, bottom),
         top=top,
         bottom=bottom,
         bag=_bag(rng),

@@ -19,7 +19,7 @@ from drfm.errors import DrfmError
 Camera = Literal[0, 1]
 _FACING = ((0.0, 0.5), (np.pi, 0.5), (np.pi / 2, 0.35), (-np.pi / 2, 0.35))
 """Middle and spread of the turns: towards the camera, away, to the right, to the left."""
-_FACING_WEIGHTS = ((0.46, 0.22, 0.16, 0.16), (0.24, 0.40, 0.18, 0.18))
+_FACING_WEIGHTS = ((0.46, 0.22, 0.16, 0.16), (0.32, 0.32, 0.18, 0.18))
 
 
 _LEVELS = 2048
@@ -86,19 +86,19 @@ def render(person: int, camera: Camera, rng: np.random.Generator, seed: int, hei
     shift = (int(rng.integers(500)), int(rng.integers(500)))
     canvas = Canvas(street, light, frame.height / 256, shift)
     draw_figure(Stage(canvas, looks, pose, view))
-    if rng.random() < (0.10, 0.16)[camera]:
+    if rng.random() < (0.08, 0.12)[camera]:
         paint_obstacle(canvas, rng, frame.foot, frame.unit)
     return canvas.rgb
 
 
 def _develop(rgb: Floats, rng: np.random.Generator, camera: int) -> Floats:
     """Exposure, contrast, haze and the camera's colour cast."""
-    cast = ((1.03, 1.0, 0.95), (0.93, 1.0, 1.08))[camera]
+    cast = ((1.03, 1.0, 0.95), (0.96, 1.0, 1.05))[camera]
     warm = float(rng.normal(0, 0.05))
     gain = (
         np.array(cast) * np.array([1 + warm, 1.0, 1 - warm]) * np.exp(rng.normal((0.0, -0.12)[camera], 0.17))
     )
-    haze = float(rng.uniform(0.0, (0.05, 0.14)[camera]))
+    haze = float(rng.uniform(0.0, (0.05, 0.10)[camera]))
     gamma = float(np.exp(rng.normal(0, 0.12)))
     curve = (np.linspace(0, 1, _LEVELS) ** gamma * (1 - haze) + 0.62 * haze).astype(np.float32)
     level = rgb * (gain * (_LEVELS - 1)).astype(np.float32)
@@ -134,15 +134,15 @@ def capture(person: int, camera: Camera, shot: int, seed: int) -> bytes:
             image = image.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.4, 0.9))))
         quality = int(rng.integers(82, 95))
     else:
-        height, rate = int(rng.integers(40, 91)), float(rng.uniform(2, 4))
+        height, rate = int(rng.integers(44, 93)), float(rng.uniform(2, 4))
         large = min(256, round(height * rate))
         rgb = _develop(render(person, 1, rng, seed, large), rng, 1)
         sharp = Image.fromarray((np.clip(rgb, 0, 1) * 255).astype(np.uint8))
         soft = sharp.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.2, 0.5)) * large / height))
         small = soft.resize((max(12, round(sharp.width * height / large)), height), Image.Resampling.BICUBIC)
         values = np.asarray(small, dtype=np.float32) / np.float32(255)
-        image = _sensor(values, rng, float(rng.uniform(0.01, 0.035)))
-        quality = int(rng.integers(60, 86))
+        image = _sensor(values, rng, float(rng.uniform(0.008, 0.022)))
+        quality = int(rng.integers(72, 91))
     file = io.BytesIO()
     image.save(file, "JPEG", quality=quality)
     return file.getvalue()
@@ -158,7 +158,7 @@ def draw_person_image(
 
     Args:
         person: number of the person, 0 or more.
-        camera: 0, near: 216 to 280 pixels high and sharp; 1, far: 40 to 90 pixels high.
+        camera: 0, near: 216 to 280 pixels high and sharp; 1, far: 44 to 92 pixels high.
         shot: number of the shot, 0 or more.
         seed: seed of the data set, 0 or more.
 

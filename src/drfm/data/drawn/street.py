@@ -79,7 +79,7 @@ def _shops(wall: _Wall) -> None:
         pen.rectangle((x + unit * 0.06, low - unit * 0.95, x + step, low - unit * 0.14), fill=_ink(glass))
         for _ in range(5):
             at, top = x + own.uniform(0.08, 0.6) * unit, low - own.uniform(0.25, 0.8) * unit
-            goods = _pick(own, (0.7, 0.3, 0.25), (0.8, 0.75, 0.6), (0.3, 0.4, 0.5), (0.5, 0.5, 0.5))
+            goods = _pick(own, (0.55, 0.33, 0.28), (0.7, 0.66, 0.55), (0.3, 0.4, 0.5), (0.5, 0.5, 0.5))
             box = (at, top, at + own.uniform(0.04, 0.14) * unit, low - unit * 0.16)
             pen.rectangle(box, fill=_ink(goods))
         awning = _pick(own, (0.55, 0.18, 0.17), (0.2, 0.35, 0.3), (0.75, 0.7, 0.62), (0.25, 0.28, 0.4))
