@@ -204,39 +204,51 @@ def test_interruption_keeps_finished_chunks(entries, tmp_path, monkeypatch):
     np.testing.assert_array_equal(pairs.hr[9], expected(entries[9], SMALL)[0])
 
 
-def build_slowly(entries, cache):
+def build_until_row_six(entries, cache):
     genuine = build.load
 
-    def slow(entry):
-        time.sleep(0.05)
+    def load(entry):
+        if entry.name >= "06":
+            time.sleep(60)
         return genuine(entry)
 
-    build.load = slow
+    build.load = load
     open_pairs(entries, SMALL, cache, workers=2)
 
 
-def test_killed_build_is_resumed_and_its_workers_end(entries, tmp_path, monkeypatch):
-    context = multiprocessing.get_context("fork")
-    process = context.Process(target=build_slowly, args=(entries, tmp_path / "c"), daemon=False)
-    process.start()
-    deadline = time.monotonic() + 20
-    while not list((tmp_path / "c").glob("*/journal.jsonl")):
+def wait_for(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_killed_build_is_resumed_and_its_workers_end(entries, tmp_path, monkeypatch):
+    process = multiprocessing.get_context("fork").Process(
+        target=build_until_row_six, args=(entries, tmp_path / "c")
+    )
+    process.start()
+    wait_for(lambda: [f for f in (tmp_path / "c").glob("*/journal.jsonl") if f.read_text().count("}") == 2])
     with pytest.raises(DrfmError, match="in use by another process"):
         open_pairs(entries, SMALL, tmp_path / "c", workers=1)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert len(children) == 2
     os.kill(process.pid, signal.SIGKILL)
     process.join()
+    wait_for(lambda: not any(alive(child) for child in children))
     rendered = counting(monkeypatch)
-    deadline = time.monotonic() + 20
-    while any(Path(f"/proc/{child}").exists() for child in children):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
     pairs = open_pairs(entries, SMALL, tmp_path / "c", workers=1)
-    assert 0 < len(rendered) < 4
+    assert rendered == [2, 3]
     for row, entry in enumerate(entries):
         np.testing.assert_array_equal(pairs.hr[row], expected(entry, SMALL)[0])
+
+
+def alive(process):
+    """Whether a process runs; one that ended may wait for its new parent to take notice."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def spoil(entries, rows):

@@ -42,9 +42,6 @@ class BadImagesError(DrfmError):
             "restore or remove them, or ask to skip them (skip_bad, --skip-bad)"
         )
 
-    def __reduce__(self) -> tuple[type[DrfmError], tuple[str]]:
-        return (DrfmError, (str(self),))
-
 
 @dataclass(frozen=True)
 class Recipe:
@@ -213,14 +210,17 @@ _recipe: Recipe | None = None
 
 
 def _start_worker(recipe: Recipe, parent: int) -> None:
-    """Keep the recipe; leave Ctrl-C to the parent; end when the parent does, however it ends."""
+    """Keep the recipe; leave Ctrl-C to the parent; end when the parent does, however it ends.
+
+    A worker that outlived its parent would hold the lock of the store, which it inherits.
+    """
     global _recipe
     _recipe = recipe
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def follow() -> None:
         while os.getppid() == parent:
-            time.sleep(1.0)
+            time.sleep(0.3)
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()

@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -70,19 +71,15 @@ def _check(entries: Sequence[Entry]) -> None:
         raise DrfmError("an image is listed twice under one name; build the benchmark again")
 
 
+@dataclass(frozen=True)
 class _Source:
     """The settings of one call of :func:`open_pairs`."""
 
-    def __init__(
-        self, images: ImagesConfig, cache: Path, seed: int, workers: int, resolver: SuperResolver | None
-    ) -> None:
-        self.images, self.cache, self.seed, self.workers, self.resolver = (
-            images,
-            cache,
-            seed,
-            workers,
-            resolver,
-        )
+    images: ImagesConfig
+    cache: Path
+    seed: int
+    workers: int
+    resolver: SuperResolver | None
 
     def facts(self, entries: Sequence[Entry]) -> dict[str, object]:
         """The settings that shape these images, for the key and for the record of results."""
@@ -116,11 +113,10 @@ class _Source:
         found = read_layout(folder, *sizes)
         if found is None or found.unfinished():
             try:
-                folder.mkdir(parents=True, exist_ok=True)
+                with folder_lock(folder):
+                    found = self._build(entries, folder)
             except OSError as error:
                 raise write_error(folder, error) from error
-            with folder_lock(folder):
-                found = self._build(entries, folder)
         hr, lr = found.arrays()
         return PairSet(
             hr=hr,
@@ -169,7 +165,7 @@ class _Source:
         if not usable:
             raise DrfmError(f"none of the {len(entries)} images can be used, the first is {entries[0].path}")
         pairs = self.open(usable)
-        return PairSet(**{**pairs.__dict__, "facts": {**pairs.facts, "skipped": len(known)}})
+        return replace(pairs, facts={**pairs.facts, "skipped": len(known)})
 
 
 def _still_unusable(note: Path, entries: Sequence[Entry]) -> set[str]:
