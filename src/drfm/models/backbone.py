@@ -2,6 +2,8 @@
 
 from torch import Tensor, nn
 
+from drfm.errors import DrfmError
+
 
 class Backbone(nn.Module):
     """Maps ``(B, 3, H, W)`` ImageNet-normalised RGB to a feature map ``(B, out_channels, h, w)``.
@@ -26,7 +28,13 @@ class Backbone(nn.Module):
 
 
 def share_stem(target: Backbone, source: Backbone) -> None:
-    """Make ``target`` use the very stem modules of ``source``, a backbone of the same kind (B1)."""
+    """Make ``target`` use the very stem modules of ``source``, a backbone of the same kind (B1).
+
+    Raises:
+        DrfmError: this kind of backbone names no stem.
+    """
+    if not source.stem:
+        raise DrfmError("model.sharing = stem: this backbone has none; give separate or shared")
     for name in source.stem:
         target.set_submodule(name, source.get_submodule(name))
 

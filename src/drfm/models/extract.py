@@ -22,7 +22,7 @@ def extract(
 ) -> Features:
     """Features of every pair, in eval mode and without augmentation.
 
-    The model keeps the mode that it was in, and has to be on ``device`` already.
+    Every module keeps the mode that it was in. The model has to be on ``device`` already.
 
     Args:
         model: whose features.
@@ -38,7 +38,7 @@ def extract(
     device = torch.device(device)
     names = ["hr", "lr"] + (["fused"] if model.fusion is not None else [])
     features = {name: torch.empty(len(pairs), model.dimension) for name in names}
-    training = model.training
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         with torch.inference_mode(), progress_bar("extract", len(pairs)) as bar:
@@ -54,5 +54,6 @@ def extract(
                     features[name][rows] = spaces[name].cpu()
                 bar.advance(len(hr))
     finally:
-        model.train(training)
+        for module, training in modes:
+            module.training = training
     return features

@@ -22,8 +22,6 @@ class TransformersBackbone(Backbone):
         DrfmError: transformers is missing, the configuration cannot be had, or it is no such model.
     """
 
-    stem = ("model.embeddings",)
-
     def __init__(self, name: str) -> None:
         super().__init__()
         self.name = name
@@ -35,7 +33,9 @@ class TransformersBackbone(Backbone):
             raise _unreachable(name) from error
         sizes = getattr(config, "hidden_sizes", None)
         self.out_channels = int(sizes[-1] if sizes else getattr(config, "hidden_size", 0))
-        if self.out_channels < 1 or not hasattr(self.model, "embeddings"):
+        first = [part for part in ("embeddings", "embedder") if hasattr(self.model, part)]
+        self.stem = tuple(f"model.{part}" for part in first)
+        if self.out_channels < 1 or self.model.main_input_name != "pixel_values":
             raise DrfmError(
                 f"model.backbone = transformers:{name}: {type(self.model).__name__} is not supported; "
                 "choose an image model such as ResNet, ConvNeXt, ViT or DINOv2"
@@ -65,11 +65,14 @@ class TransformersBackbone(Backbone):
 def _grid(images: Tensor, patch: Any, tokens: int) -> tuple[int, int]:
     """Rows and columns of the patch tokens."""
     height, width = images.shape[-2:]
-    if patch is None:  # hierarchical models: the same shape as the image, class token or none
-        rows = max(1, round(math.sqrt(tokens * height / width)))
-        return rows, tokens // rows
-    vertical, horizontal = (patch, patch) if isinstance(patch, int) else patch
-    return height // vertical, width // horizontal
+    if patch is not None:
+        vertical, horizontal = (patch, patch) if isinstance(patch, int) else patch
+        rows, columns = height // vertical, width // horizontal
+        if rows * columns <= tokens:
+            return rows, columns
+    # Hierarchical models merge patches: what is left has the aspect ratio of the image.
+    rows = max(1, round(math.sqrt(tokens * height / width)))
+    return rows, tokens // rows
 
 
 def _library() -> Any:

@@ -1,6 +1,7 @@
 """Where the initial weights of a backbone come from."""
 
 import importlib.util
+import pickle
 from pathlib import Path
 
 import torch
@@ -125,8 +126,9 @@ def _read(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         entries = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, RuntimeError, ValueError, EOFError) as error:
-        raise DrfmError(f"{path}: cannot be read as weights ({str(error).splitlines()[0]})") from None
+    except (OSError, SafetensorError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DrfmError(f"{path}: cannot be read as weights ({reason})") from None
     if isinstance(entries, dict) and isinstance(entries.get("state_dict"), dict):
         entries = entries["state_dict"]
     if not isinstance(entries, dict) or not all(isinstance(value, Tensor) for value in entries.values()):
