@@ -105,7 +105,7 @@ def test_train_on_an_existing_run_keeps_its_configuration(recipes, tmp_path):
 def test_an_interrupted_training_says_how_to_go_on(recipes, capsys):
     recipes.error = Interrupted()
     assert main(["train", "bench", "--run", "r"]) == 130
-    assert capsys.readouterr().err == "drfm: stopped and saved; `drfm train bench --run r` goes on\n"
+    assert capsys.readouterr().err == "drfm: stopped, and r saved; run the same command again to go on\n"
 
 
 def test_errors_of_a_recipe_are_one_line(recipes, capsys):

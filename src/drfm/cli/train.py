@@ -47,7 +47,7 @@ def train(
     try:
         recipes.train(benchmark, run, resolved, split=split, cache=store, skip_bad=skip_bad, say=say)
     except Interrupted:
-        raise KeyboardInterrupt(f"stopped and saved; `drfm train {benchmark} --run {run}` goes on") from None
+        raise KeyboardInterrupt(f"stopped, and {run} saved; run the same command again to go on") from None
 
 
 def resolve(run: Path, preset: str | None, config: Path | None, overrides: dict[str, object]) -> Resolved:
