@@ -35,16 +35,8 @@ def draw_figure(stage: Stage) -> None:
 def _ground_shadow(stage: Stage) -> None:
     x, y = stage.view.foot
     x -= stage.canvas.light.direction[0] * stage.px(0.08)
-    for grow in (1.5, 1.15, 0.8):
-        wide, high = stage.px(0.13 * grow), stage.px(0.022 * grow)
-        knots = [(0, wide * 0.6), (0.3, wide), (0.7, wide), (1, wide * 0.6)]
-        tube(
-            stage.canvas,
-            (x, y - high),
-            (x, y + high),
-            knots,
-            SHADE,
-            opacity=0.16,
-            soft=stage.px(0.05),
-            lit=False,
-        )
+    wide, high = stage.px(0.15), stage.px(0.03)
+    knots = [(0, wide * 0.5), (0.3, wide), (0.7, wide), (1, wide * 0.5)]
+    tube(
+        stage.canvas, (x, y - high), (x, y + high), knots, SHADE, opacity=0.4, soft=stage.px(0.09), lit=False
+    )
