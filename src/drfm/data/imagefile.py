@@ -6,7 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, ImageOps
+from PIL import (
+    BmpImagePlugin,
+    ExifTags,
+    Image,
+    ImageOps,
+    JpegImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 
 from drfm.errors import DrfmError
 
@@ -17,8 +27,17 @@ MAX_BYTES = 512 << 20
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 """File name endings, in lower case, that count as images."""
 
-# Formats are named so that Pillow never hands a file to one of its exotic or external decoders.
-_FORMATS = ("JPEG", "MPO", "PNG", "BMP", "TIFF", "WEBP", "PPM")
+# Formats are named so that Pillow never hands a file to one of its exotic or external decoders, and
+# imported so that threads never race for their registration.
+_PLUGINS = (
+    JpegImagePlugin.JpegImageFile,
+    PngImagePlugin.PngImageFile,
+    BmpImagePlugin.BmpImageFile,
+    TiffImagePlugin.TiffImageFile,
+    WebPImagePlugin.WebPImageFile,
+    PpmImagePlugin.PpmImageFile,
+)
+_FORMATS = tuple(plugin.format for plugin in _PLUGINS if plugin.format in Image.OPEN)
 _TURNED = frozenset({5, 6, 7, 8})
 
 

@@ -74,13 +74,14 @@ def read_grid(root: Path) -> Dataset:
 def _grid_tests(path: Path, persons: set[int]) -> tuple[tuple[int, ...], ...]:
     """Test persons of each official split: those who are not in its list of training persons."""
     from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
 
     try:
         trained: list[set[int]] = []
         for cell in loadmat(path)["trainIdxAll"][0]:
             entry: Any = cell[0][0]
             trained.append({int(person) for person in entry[2][0]})
-    except (OSError, ValueError, KeyError, IndexError, TypeError, NotImplementedError) as error:
+    except (OSError, ValueError, KeyError, IndexError, TypeError, NotImplementedError, MatReadError) as error:
         raise DrfmError(
             f"{path}: cannot be read as GRID's partitions ({error}); restore or remove it"
         ) from None
