@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 COLUMNS = (*(f"rank{k}" for k in RANKS), "map", "minp")
 """Scores in the order of a table."""
-_TITLES = {**{f"rank{k}": f"Rank-{k}" for k in RANKS}, "map": "mAP", "minp": "mINP"}
+TITLES = {**{f"rank{k}": f"Rank-{k}" for k in RANKS}, "map": "mAP", "minp": "mINP"}
+"""Their column titles."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ class Result:
 
     def to_markdown(self) -> str:
         """A table in Markdown with protocol, provenance and notes below it; scores in per cent."""
-        titles = [_TITLES[name] for name in COLUMNS]
+        titles = [TITLES[name] for name in COLUMNS]
         lines = ["| features | protocol | " + " | ".join(titles) + " |", "|---|---|" + "---:|" * len(titles)]
         for row in self.rows:
             for protocol, cells in row.lines():
@@ -132,7 +133,7 @@ class Result:
         table.add_column("features")
         table.add_column("protocol")
         for name in COLUMNS:
-            table.add_column(_TITLES[name], justify="right")
+            table.add_column(TITLES[name], justify="right")
         for row in self.rows:
             for index, (protocol, cells) in enumerate(row.lines()):
                 style = "bold" if row.name == self.features else None
@@ -155,7 +156,7 @@ def provenance(facts: Mapping[str, Any]) -> dict[str, str]:
         "manifest": facts.get("manifest", benchmark.get("id")),
         "split": benchmark.get("split"),
         "seed": facts.get("seed"),
-        "weights": weights.get("sha256"),
+        "weights": _shortened(weights.get("sha256")),
         "super-resolution": facts.get("sr", images.get("sr")),
     }
     needed = ("manifest", "seed", "weights")
@@ -164,6 +165,11 @@ def provenance(facts: Mapping[str, Any]) -> dict[str, str]:
         for title, value in found.items()
         if value is not None or title in needed
     }
+
+
+def _shortened(checksum: object) -> object:
+    """The first 16 digits of a checksum: enough to tell two models apart, short enough to quote."""
+    return checksum[:16] if isinstance(checksum, str) else checksum
 
 
 def _mapping(value: object, name: str) -> Mapping[str, Any]:
