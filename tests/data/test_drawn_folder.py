@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from drfm.data.drawn import draw_dataset, draw_person_image
+from drfm.data.drawn.folder import _run
 from drfm.errors import DrfmError
 
 SMALL = {"persons": 2, "shots": 1, "test_persons": 1, "seed": 4}
@@ -62,6 +63,18 @@ def test_an_interrupted_drawing_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         draw_dataset(tmp_path / "d", **SMALL, workers=1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_worker_that_cannot_write_says_why(tmp_path):
+    jobs = [(str(tmp_path / "missing" / f"{n}.jpg"), n, 1, 0, 0) for n in range(4)]
+    with pytest.raises(FileNotFoundError):
+        list(_run(jobs, 2))
+
+
+def test_a_worker_that_dies_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    with pytest.raises(DrfmError, match="worker process"):
+        list(_run([(str(tmp_path / f"{n}.jpg"), n, 1, 0, 0) for n in range(4)], 2))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

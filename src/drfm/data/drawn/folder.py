@@ -1,12 +1,16 @@
 """A folder of drawn pedestrians with Market-style names."""
 
-import multiprocessing
+import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from subprocess import PIPE
+from typing import IO
 
 from drfm.data.drawn.shot import Camera, capture
 from drfm.errors import DrfmError
@@ -17,24 +21,52 @@ _STAMP = "drawn.json"
 _VERSION = 1
 _CHUNK = 16
 
-_Job = tuple[str, int, Camera, int, int]
+Job = tuple[str, int, Camera, int, int]
+"""File to write, person, camera, shot, seed."""
 
 
-def _draw(job: _Job) -> None:
+def draw_file(job: Job) -> None:
+    """Draw one picture into its file."""
     path, person, camera, shot, seed = job
     Path(path).write_bytes(capture(person, camera, shot, seed))
 
 
-def _run(jobs: list[_Job], workers: int) -> Iterator[None]:
+def _run(jobs: list[Job], workers: int) -> Iterator[None]:
+    """Draw all jobs; one item for each."""
     if workers == 1:
-        yield from map(_draw, jobs)
+        yield from map(draw_file, jobs)
         return
-    # spawn: a forked child may inherit a lock that another thread of this process holds.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(_draw, jobs, chunksize=_CHUNK)
+    command = [sys.executable, "-m", "drfm.data.drawn.worker"]
+    paths = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    processes: list[subprocess.Popen[str]] = []
+    try:
+        for first in range(workers):
+            process = subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True, env=os.environ | paths)  # noqa: S603
+            processes.append(process)
+            with suppress(BrokenPipeError), _open(process.stdin) as pipe:  # noticed below
+                json.dump(jobs[first::workers], pipe)
+        for number in range(len(jobs)):
+            process = processes[number % workers]
+            line = _open(process.stdout).readline()
+            if not line:
+                raise DrfmError(f"drawing stopped: a worker process ended with code {process.wait()}")
+            if code := int(line):
+                raise OSError(code, os.strerror(code))
+            yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+            _open(process.stdout).close()
 
 
-def _jobs(folder: Path, persons: Iterable[int], shots: int, seed: int) -> list[_Job]:
+def _open(pipe: IO[str] | None) -> IO[str]:
+    if pipe is None:
+        raise DrfmError("drawing stopped: a worker process has no pipe")
+    return pipe
+
+
+def _jobs(folder: Path, persons: Iterable[int], shots: int, seed: int) -> list[Job]:
     cameras: tuple[Camera, Camera] = (0, 1)
     return [
         (str(folder / f"{person:04d}_c{camera + 1}_{shot:03d}.jpg"), person, camera, shot, seed)
@@ -84,7 +116,7 @@ def draw_dataset(
             return out
         raise DrfmError(f"{out}: exists and is not this data set; remove it or choose another folder")
     try:
-        _write(out, made, workers or os.cpu_count() or 1)
+        _write(out, made, workers or len(os.sched_getaffinity(0)))
     except OSError as error:
         raise write_error(out, error) from error
     return out
