@@ -311,7 +311,7 @@ def epoch_line(entry: Entry, epochs: int) -> str:
     )
     if "quality" in entry:
         quality = entry["quality"]
-        text += f"  label F {quality['all/f']:.3f} (cross-resolution {quality['cross/f']:.3f})"
+        text += f"  label F {quality['f']:.3f} (cross-resolution {quality['cross_f']:.3f})"
     if "evaluation" in entry:
         text += f"  Rank-1 {entry['evaluation']['rank1']:.1%}"
     return text + f"  {sum(entry['seconds'].values()):.0f} s"
