@@ -3,8 +3,9 @@
 from typing import Literal
 
 import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
-from drfm.models.dual import DualEncoder
 from drfm.models.features import Features
 from drfm.models.inputs import to_input
 from drfm.progress import progress_bar
@@ -12,7 +13,7 @@ from drfm.resolution.pairs import PairSet
 
 
 def extract(
-    model: DualEncoder,
+    model: nn.Module,
     pairs: PairSet,
     *,
     device: torch.device | str,
@@ -25,7 +26,8 @@ def extract(
     Every module keeps the mode that it was in. The model has to be on ``device`` already.
 
     Args:
-        model: whose features.
+        model: a :class:`~drfm.models.dual.DualEncoder`, or any module that maps two batches of images
+            to :class:`~drfm.models.features.Encoded`.
         pairs: N pairs.
         device: where the model is.
         batch_size: pairs in a forward pass.
@@ -36,24 +38,31 @@ def extract(
         ``(N, D)`` float32 rows of unit length on the CPU, for each space that the model has.
     """
     device = torch.device(device)
-    names = ["hr", "lr"] + (["fused"] if model.fusion is not None else [])
-    features = {name: torch.empty(len(pairs), model.dimension) for name in names}
+    features: Features = {}
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        with torch.inference_mode(), progress_bar("extract", len(pairs)) as bar:
-            for start in range(0, len(pairs), batch_size):
+        with progress_bar("extract", len(pairs)) as bar:
+            # No pairs make one empty batch, which knows the spaces and D.
+            for start in range(0, max(1, len(pairs)), batch_size):
                 rows = slice(start, start + batch_size)
                 hr, lr = to_input(pairs.hr[rows], device), to_input(pairs.lr[rows], device)
-                with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-                    spaces = model(hr, lr).spaces()
-                    if flip:
-                        mirrored = model(hr.flip(-1), lr.flip(-1)).spaces()
-                        spaces = {n: torch.nn.functional.normalize(spaces[n] + mirrored[n]) for n in spaces}
-                for name in names:
-                    features[name][rows] = spaces[name].cpu()
+                for name, value in _spaces(model, hr, lr, precision, flip).items():
+                    if start == 0:
+                        features[name] = torch.empty(len(pairs), value.shape[1])
+                    features[name][rows] = value.cpu()
                 bar.advance(len(hr))
     finally:
         for module, training in modes:
             module.training = training
     return features
+
+
+@torch.inference_mode()
+def _spaces(model: nn.Module, hr: Tensor, lr: Tensor, precision: str, flip: bool) -> Features:
+    with torch.autocast(hr.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        spaces: Features = model(hr, lr).spaces()
+        if not flip:
+            return spaces
+        mirrored: Features = model(hr.flip(-1), lr.flip(-1)).spaces()
+    return {name: functional.normalize(value + mirrored[name]) for name, value in spaces.items()}
