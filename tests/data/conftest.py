@@ -32,7 +32,9 @@ def make() -> Callable[[Path, Mapping[str, tuple[int, int]] | list[str]], Path]:
 def market(tmp_path, make) -> Path:
     """Market-1501 in small: 3 training and 2 test persons, cameras 1 to 3, junk and distractors."""
     names = [f"bounding_box_train/{p:04d}_c{c}s1_{c:06d}_00.png" for p in (2, 7, 10) for c in (1, 2, 3)]
-    names += [f"bounding_box_test/{p:04d}_c{c}s1_{k:06d}_00.png" for p in (1, 3) for c in (1, 2) for k in (1, 2)]
+    names += [
+        f"bounding_box_test/{p:04d}_c{c}s1_{k:06d}_00.png" for p in (1, 3) for c in (1, 2) for k in (1, 2)
+    ]
     names += [f"query/{p:04d}_c{c}s1_000009_00.png" for p in (1, 3) for c in (1, 2)]
     names += ["bounding_box_test/-1_c1s1_000001_00.png", "bounding_box_test/-1_c2s1_000001_00.png"]
     names += ["bounding_box_test/0000_c1s1_000001_00.png", "bounding_box_test/0000_c3s1_000001_00.png"]
@@ -41,8 +43,13 @@ def market(tmp_path, make) -> Path:
     return root
 
 
-def real(name: str) -> Path:
-    root = REAL / name
-    if not root.is_dir():
-        pytest.skip(f"needs {name} below DRFM_DATA")
-    return root
+@pytest.fixture(scope="session")
+def real() -> Callable[[str], Path]:
+    """The folder of a research data set below DRFM_DATA; skips the test where it is absent."""
+
+    def find(name: str) -> Path:
+        if not (REAL / name).is_dir():
+            pytest.skip(f"needs {name} below DRFM_DATA")
+        return REAL / name
+
+    return find

@@ -20,7 +20,8 @@ def test_paths_alone(tmp_path):
 
 
 def test_numbers_stay_and_words_are_numbered(tmp_path):
-    text = "\ufeffpath, Person,camera,resolution,split\na.png,12,hall,HR,train\nb.png,-1,door,lr,test\nc.png,,,,\n"
+    text = "\ufeffpath, Person,camera,resolution,split\na.png,12,hall,HR,train\nb.png,-1,door,lr,test\n"
+    text += "c.png,,,,\n"
     records = read_dataset("auto", write(tmp_path, text)).records
     assert [r.person for r in records] == [12, JUNK, UNKNOWN]
     assert [r.camera for r in records] == [1, 0, None]

@@ -59,7 +59,11 @@ def test_exif_orientation_turns_pixels_and_size(tmp_path):
 @pytest.mark.parametrize("read", [open_image, image_size])
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "is empty"), (b"no image at all", "is not an image"), (b"\x89PNG\r\n\x1a\nrubbish", "is not an image")],
+    [
+        (b"", "is empty"),
+        (b"no image at all", "is not an image"),
+        (b"\x89PNG\r\n\x1a\nrubbish", "is not an image"),
+    ],
 )
 def test_files_that_are_no_images(tmp_path, read, content, message):
     path = tmp_path / "bad.jpg"
@@ -82,7 +86,9 @@ def test_truncated_files_are_refused(tmp_path, kind):
 def bomb(width, height):
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     chunk = struct.pack(">I", 13) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
-    return b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
+    )
 
 
 @pytest.mark.parametrize("size", [(9000, 9000), (60000, 60000)])

@@ -27,7 +27,9 @@ def test_market1501(market, make):
 
 
 def test_market_style_folders_give_the_split_and_person_zero_is_a_person(tmp_path, make):
-    root = make(tmp_path, ["train/0000_c1_1.png", "train/0000_c2_1.png", "test/0743_c1_1.png", "test/-1_c2_1.png"])
+    root = make(
+        tmp_path, ["train/0000_c1_1.png", "train/0000_c2_1.png", "test/0743_c1_1.png", "test/-1_c2_1.png"]
+    )
     assert detect_kind(root) == "market-style"
     records = by_name(read_dataset("market-style", root))
     assert (records["train/0000_c1_1.png"].person, records["train/0000_c1_1.png"].split) == (0, "train")
@@ -88,7 +90,12 @@ def test_caviar_without_a_two_camera_person(tmp_path, make):
 def test_viper(tmp_path, make):
     root = make(tmp_path, ["cam_a/000_45.bmp", "cam_a/001_0.bmp", "cam_b/000_90.bmp", "cam_b/001_45.bmp"])
     assert detect_kind(root) == "viper"
-    assert [(r.person, r.camera) for r in read_dataset("viper", root).records] == [(0, 1), (1, 1), (0, 2), (1, 2)]
+    assert [(r.person, r.camera) for r in read_dataset("viper", root).records] == [
+        (0, 1),
+        (1, 1),
+        (0, 2),
+        (1, 2),
+    ]
 
 
 def test_prid_persons_above_200_are_different_in_each_camera(tmp_path, make):
@@ -121,8 +128,8 @@ def test_grid_with_its_partitions(tmp_path, make):
 
 @pytest.mark.parametrize("folders", [("train", "test"), ("mask_train_v2", "mask_test_v2")])
 def test_msmt17_moves_test_persons_behind_training(tmp_path, make, folders):
-    names = {"train": "0000/0000_000_01_x.png", "val": "0001/0001_000_15_x.png", "query": "0000/0000_001_02_x.png",
-             "gallery": "0000/0000_002_03_x.png"}  # fmt: skip
+    shots = {"train": "0000/0000_000_01", "val": "0001/0001_000_15", "query": "0000/0000_001_02"}
+    names = {part: f"{shot}_x.png" for part, shot in {**shots, "gallery": "0000/0000_002_03"}.items()}
     for part, name in names.items():
         make(tmp_path / folders[part in ("query", "gallery")], [name])
         (tmp_path / f"list_{part}.txt").write_text(f"{name} {int(name[:4])}\n")
@@ -152,7 +159,11 @@ def test_an_unlabelled_folder(tmp_path, make):
 def test_folder_per_person(tmp_path, make):
     root = make(tmp_path, ["train/ann/1.png", "train/bob/1.png", "test/cy/2.png"])
     records = read_dataset("folder-per-person", root).records
-    assert [(r.person, r.camera, r.split) for r in records] == [(2, None, "gallery"), (0, None, "train"), (1, None, "train")]
+    assert [(r.person, r.camera, r.split) for r in records] == [
+        (2, None, "gallery"),
+        (0, None, "train"),
+        (1, None, "train"),
+    ]
     with pytest.raises(DrfmError, match="kind folder-per-person"):
         detect_kind(root)
     make(root, ["train/loose.png"])

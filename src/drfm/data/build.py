@@ -69,7 +69,8 @@ def build_benchmark(
     settled = _settle(choices, assignment, plan)
     files = sorted({f for s in plan.splits for f in (*s.train, *s.query, *s.gallery)}, key=_name)
     with folder_lock(out):
-        key = _check_unfinished(out, dataset, settled, files)
+        key = fingerprint([dataset.kind, str(dataset.root.resolve()), asdict(choices)])
+        _check_earlier(out, dataset, settled, key)
         rows = _write_files(dataset, out, settled, files, key=key, workers=workers)
         if choices.storage == "reference":
             write_source(out, dataset.root)
@@ -177,13 +178,11 @@ def _check_place(dataset: Dataset, out: Path) -> None:
             )
 
 
-def _check_unfinished(out: Path, dataset: Dataset, choices: BuildChoices, files: list[PlannedFile]) -> str:
-    """The key of this build, after making sure that ``out`` holds no other one."""
-    listing = [[f.source, f.resolution, f.rate] for f in files]
-    key = fingerprint([dataset.kind, str(dataset.root.resolve()), asdict(choices), listing])
+def _check_earlier(out: Path, dataset: Dataset, choices: BuildChoices, key: str) -> None:
+    """Refuse to mix this build with an unfinished or finished one of other choices."""
     with contextlib.suppress(FileNotFoundError), (out / JOURNAL).open(encoding="utf-8") as file:
         if _parse(file.readline()).get("build") != key:
-            raise DrfmError(f"{out}: holds an unfinished build with other choices or images; "
+            raise DrfmError(f"{out}: holds an unfinished build with other choices; "
                             "remove it or choose another folder")  # fmt: skip
     if (out / MANIFEST).exists():
         old = read_manifest(out)
@@ -193,7 +192,6 @@ def _check_unfinished(out: Path, dataset: Dataset, choices: BuildChoices, files:
                 f"{out}: holds the benchmark {old['id']} with other choices; "
                 "remove it or choose another folder"
             )
-    return key
 
 
 def _write_files(
@@ -268,9 +266,14 @@ def _place(path: Path, data: bytes) -> None:
 
 
 def _in_place(job: _Job, row: FileRow) -> bool:
-    path = job.target or job.source
+    """Whether an unfinished build wrote this file, whole, and from the image as it is now."""
+    same = (row.resolution, row.person, row.camera) == (job.file.resolution, job.person, job.camera)
+    if job.target is None or not same:
+        return False
     with contextlib.suppress(OSError):
-        return path.stat().st_size == row.bytes
+        written, source = job.target.stat(), job.source.stat()
+        newer = max(source.st_mtime_ns, source.st_ctime_ns) <= written.st_mtime_ns
+        return newer and written.st_size == row.bytes
     return False
 
 
