@@ -53,7 +53,7 @@ def label_charts(journal: Sequence[Entry]) -> list[str]:
 
 
 def training_charts(journal: Sequence[Entry], results: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Losses, test scores where more than one epoch was evaluated, and learning rate, by epoch."""
+    """Losses, and test scores where more than one epoch was evaluated, by epoch."""
     names = list(dict.fromkeys(name for entry in journal for name in entry.get("loss") or {}))
     names.sort(key=lambda name: name != "total")
     losses = [
@@ -65,11 +65,9 @@ def training_charts(journal: Sequence[Entry], results: Sequence[Mapping[str, Any
         for key, words in (("rank1", "Rank-1"), ("rank5", "Rank-5"), ("map", "mAP"))
     ]
     level = [("chance Rank-1", float(results[-1]["chance"]["rank1"]))] if results else []
-    rates = [_line(journal, "learning rate", (entry.get("lr") for entry in journal))]
     return [
         chart("Losses", losses, _EPOCH, Axis("")),
         chart("Test scores", scores, _EPOCH, _SHARE, levels=level) if len(scores[0].points) > 1 else "",
-        chart("Learning rate", rates, _EPOCH, Axis("", low=0.0)),
     ]
 
 
@@ -92,28 +90,30 @@ def seconds(journal: Sequence[Entry]) -> str:
 
 def distance_charts(distances: Mapping[str, Distances]) -> list[str]:
     """The four histograms of each stage, over the same range."""
-    kinds = (
-        ("positive/same", "one person, one resolution"),
-        ("positive/cross", "one person, two resolutions"),
-        ("negative/same", "two persons, one resolution"),
-        ("negative/cross", "two persons, two resolutions"),
-    )
+    words = {
+        "positive/same": "one person, one resolution",
+        "positive/cross": "one person, two resolutions",
+        "negative/same": "two persons, one resolution",
+        "negative/cross": "two persons, two resolutions",
+    }
+    held = [int(count.sum()) for one in distances.values() for count in one.counts.values() if count.any()]
+    if not held:
+        return []
+    merged = next((merge for merge, least in ((1, 20_000), (2, 2_000)) if min(held) >= least), 4)
+    width = 2 * merged / BINS
+    bins = {stage: {kind: one.counts[kind].reshape(-1, merged).sum(1) for kind in words} for stage, one in
+            distances.items()}  # fmt: skip
+    used = [at for one in bins.values() for count in one.values() for at in count.nonzero()[0].tolist()]
+    low, high = max(min(used) - 1, 0), min(max(used) + 2, BINS // merged)
     found = []
-    used = [
-        at
-        for one in distances.values()
-        for count in one.counts.values()
-        for at in count.nonzero()[0].tolist()
-    ]
-    low, high = (max(min(used) - 1, 0), min(max(used) + 2, BINS)) if used else (0, BINS)
-    for stage, one in distances.items():
+    for stage, one in bins.items():
         lines = []
-        for kind, words in kinds:
-            count = one.counts[kind]
-            total = max(int(count.sum()), 1)
-            points = [((at + 0.5) * 2 / BINS, float(count[at] / total)) for at in range(low, high)]
-            lines.append(Line(words, points if count.any() else [], filled=True))
-        axis = Axis("cosine distance", low=low * 2 / BINS, high=high * 2 / BINS)
+        for kind, count in one.items():
+            points = [
+                ((at + 0.5) * width, float(count[at] / count.sum())) for at in range(low, high) if count.any()
+            ]
+            lines.append(Line(words[kind], points, filled=kind.startswith("positive"), dots=False))
+        axis = Axis("cosine distance", low=low * width, high=high * width)
         found.append(chart(f"Distances, {stage}", lines, axis, Axis("share of pairs", low=0.0, ticks=False)))
     return found
 

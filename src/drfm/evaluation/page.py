@@ -40,11 +40,12 @@ svg .c3 { stroke: var(--s3); } svg .c4 { stroke: var(--s4); } svg .c5 { stroke: 
 svg .f0 { fill: var(--s0); } svg .f1 { fill: var(--s1); } svg .f2 { fill: var(--s2); }
 svg .f3 { fill: var(--s3); } svg .f4 { fill: var(--s4); } svg .f5 { fill: var(--s5); }
 svg .a0 { fill: var(--s0); } svg .a1 { fill: var(--s1); } svg .a2 { fill: var(--s2); }
-svg .a3 { fill: var(--s3); } svg polygon { opacity: .13; }
-.scroll { overflow-x: auto; }
+svg .a3 { fill: var(--s3); } svg polygon { opacity: .16; }
+.scroll { overflow-x: auto; margin: 10px 0; } .charts + p { margin-top: .8em; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; min-width: 100%; }
 th, td { padding: 5px 10px; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--rule); }
-th { color: var(--soft); font-weight: 600; } td.word, th.word { text-align: left; }
+th { color: var(--soft); font-weight: 600; white-space: normal; vertical-align: bottom;
+  line-height: 1.25; } td.word, th.word { text-align: left; }
 tr.top td { font-weight: 650; background: var(--panel); }
 tr.first td { border-top: 2px solid var(--rule); }
 .list { display: flex; flex-wrap: wrap; gap: 10px 12px; align-items: flex-start; margin: 10px 0 18px;
@@ -99,7 +100,8 @@ def table(head: list[str], rows: list[tuple[str, list[str]]], *, words: int) -> 
         )
 
     lines = "".join(f'<tr class="{style}">{cells("td", values)}</tr>' for style, values in rows)
-    top = f"<thead><tr>{cells('th', head)}</tr></thead>"
+    unbroken = [title.replace("-", "\N{NON-BREAKING HYPHEN}") for title in head]
+    top = f"<thead><tr>{cells('th', unbroken)}</tr></thead>"
     return f'<div class="scroll"><table>{top}<tbody>{lines}</tbody></table></div>'
 
 

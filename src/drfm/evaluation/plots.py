@@ -21,12 +21,14 @@ class Line:
     Attributes:
         name: for the legend.
         points: (x, y) in ascending order of x.
-        filled: fill the area down to zero.
+        filled: fill the area down to the axis.
+        dots: mark the points, as far as they are not too many, with their values as tooltips.
     """
 
     name: str
     points: Sequence[tuple[float, float]]
     filled: bool = False
+    dots: bool = True
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ def _curve(index: int, line: Line, xs: _Scale, ys: _Scale, x: Axis, y: Axis) -> 
         ends = f"{placed[0][0]:.1f},{base:.1f} {path} {placed[-1][0]:.1f},{base:.1f}"
         parts.append(f'<polygon class="a{colour}" points="{ends}"/>')
     parts.append(f'<polyline class="c{colour}" stroke-dasharray="{_DASHES[colour]}" points="{path}"/>')
-    if not line.filled and len(placed) <= 60:
+    if line.dots and len(placed) <= 60:
         for (px, py), (at, value) in zip(placed, line.points, strict=True):
             tip = escape(f"{line.name}, {x.title} {_show(at, x)}: {_show(value, y)}")
             place = f'cx="{px:.1f}" cy="{py:.1f}" r="2.6"'

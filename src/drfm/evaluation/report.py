@@ -94,6 +94,9 @@ _LISTS = (
 )
 
 
+_SPACES = {"hr": "HR space", "lr": "LR space", "concat": "HR and LR", "mean": "mean of all"}
+
+
 def _stage(result: Mapping[str, Any], index: int) -> str:
     return str(result.get("facts", {}).get("stage", f"result {index + 1}"))
 
@@ -177,13 +180,15 @@ def _results(results: Sequence[Mapping[str, Any]]) -> str:
             cells = [_percent(row.get("exact") or {}, name) for name in COLUMNS[:-1]]
             cells += [_spread(drawn, "rank1"), *(_percent(multi, name) for name in ("rank1", "map", "minp"))]
             stage = _stage(result, index) if head else ""
-            rows.append((style + " first" * head, [stage, row["features"], *cells]))
+            rows.append(
+                (style + " first" * head, [stage, _SPACES.get(row["features"], row["features"]), *cells])
+            )
     if not rows:
         return ""
     chance = [_percent(results[-1]["chance"], name) for name in COLUMNS[:-1]]
     rows.append((" first", ["chance", "", *chance, "", "", "", ""]))
     titles = [*(TITLES[name] for name in COLUMNS[:-1]), "Rank-1, drawn"]
-    titles += [f"multi-shot {TITLES[name]}" for name in ("rank1", "map", "minp")]
+    titles += [f"multi {TITLES[name]}" for name in ("rank1", "map", "minp")]
     return table(["", "features", *titles], rows, words=2)
 
 
@@ -227,12 +232,15 @@ def _charts(figures: Sequence[str]) -> str:
 
 
 def _protocols(results: Sequence[Mapping[str, Any]]) -> str:
-    texts = dict.fromkeys(str(result["protocol"]["text"]) for result in results)
+    texts: dict[str, str] = {}
+    for result in results:
+        rest = {key: value for key, value in result["protocol"].items() if key not in ("text", "rerank")}
+        texts[json.dumps(rest, sort_keys=True)] = str(result["protocol"]["text"])
     origins = []
     for index, result in enumerate(results):
         origin = ", ".join(f"{title} {value}" for title, value in provenance(result["facts"]).items())
         origins.append(f"{_stage(result, index)}: {origin}")
-    items = [f"Protocol: {text}." for text in texts] + [
+    items = [f"Protocol: {text}." for text in texts.values()] + [
         f"Made from: {text}." for text in dict.fromkeys(origins)
     ]
     return unordered(items)
