@@ -205,6 +205,17 @@ def test_ambiguous_pairs_apart_or_with_the_others(mode, passes):
     torch.testing.assert_close(found, reference)
 
 
+def test_losses_are_float32_in_low_precision():
+    method = ready(train=TrainConfig(precision="bfloat16"), epoch=1)
+    low = method.losses(batch_of(LABELLED), batch_of([4, 5, 10]), 1)
+    full = ready(epoch=1).losses(batch_of(LABELLED), batch_of([4, 5, 10]), 1)
+    assert all(value.dtype == torch.float32 for value in low.values())
+    assert all(low[name].item() == pytest.approx(full[name].item(), abs=0.5) for name in full)
+    assert low["cc"].item() != full["cc"].item(), "the encoders did work in low precision"
+    method.after_step()
+    assert method.memories["hr"].features.dtype == torch.float32
+
+
 @pytest.mark.parametrize("pairs", ["labelled_lr", "all_lr", "both_origins"])
 def test_pairs_of_the_consistency_loss(pairs):
     method = ready(loss=LossConfig(ic_pairs=pairs))

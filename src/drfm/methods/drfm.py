@@ -17,15 +17,10 @@ from drfm.labels.cpg import class_centroids, generate
 from drfm.labels.pseudo import OUTLIER, PseudoLabels
 from drfm.learning.batch import Batch, Selection
 from drfm.learning.centroids import resolution_groups
-from drfm.learning.losses import (
-    cross_resolution_contrastive,
-    identity_consistency,
-    probability_sharpening,
-    softmax_classification,
-)
 from drfm.learning.memory import FeatureMemory, momentum_update
 from drfm.learning.samplers import ambiguous_batches, labelled_batches, random_batches
 from drfm.methods.clusters import Clusterer, cluster_or_adjust
+from drfm.methods.objective import classification, consistency, contrastive, sharpening
 from drfm.methods.state import labels_from_state, labels_to_state
 from drfm.models.dual import DualEncoder
 from drfm.models.features import Encoded, Features
@@ -121,17 +116,9 @@ class Drfm:
 
         ``cc`` or ``sc`` is missing in an epoch without labels, ``ic`` and ``ps`` where they are off.
         """
-        config = self._config.loss
         encoded, doubtful = self._encode(batch, ambiguous)
-        losses: dict[str, Tensor] = {}
-        if self.memories:
-            losses[config.identification] = self._identification(encoded, self._labels[batch.rows], epoch)
-            self._pending = batch, encoded.spaces()
-        if config.ic_weight:
-            losses["ic"] = config.ic_weight * self._consistency(encoded, batch, doubtful, ambiguous)
-        if doubtful is not None and self.memories and config.ps_weight and epoch >= config.ps_start:
-            losses["ps"] = config.ps_weight * self._sharpening(doubtful)
-        return losses
+        with torch.autocast(self.device.type, enabled=False):
+            return self._terms(batch, encoded, doubtful, epoch)
 
     def after_step(self) -> None:
         """Eq. 1 to 3 with the features of the last :meth:`losses`; once for each call of that."""
@@ -246,68 +233,40 @@ class Drfm:
         return sharpening or (config.ic_weight > 0 and config.ic_pairs == "all_lr")
 
     def _encode(self, batch: Batch, ambiguous: Batch | None) -> tuple[Encoded, Encoded | None]:
-        """Features of both batches, in one pass or two (B12)."""
+        """Features of both batches, float32, in one pass or two (B12)."""
         if ambiguous is None or len(ambiguous.rows) == 0:
-            return self._encoder(batch.hr, batch.lr), None
+            return self._forward(batch.hr, batch.lr), None
         if self._config.train.bn_ambiguous == "separate":
-            return self._encoder(batch.hr, batch.lr), self._encoder(ambiguous.hr, ambiguous.lr)
-        joint = self._encoder(torch.cat([batch.hr, ambiguous.hr]), torch.cat([batch.lr, ambiguous.lr]))
+            return self._forward(batch.hr, batch.lr), self._forward(ambiguous.hr, ambiguous.lr)
+        joint = self._forward(torch.cat([batch.hr, ambiguous.hr]), torch.cat([batch.lr, ambiguous.lr]))
         count = len(batch.rows)
         return _part(joint, slice(count)), _part(joint, slice(count, None))
 
-    def _identification(self, encoded: Encoded, labels: Tensor, epoch: int) -> Tensor:
-        """Eq. 17, or the softmax loss of the ablations, summed over the spaces."""
+    def _forward(self, hr: Tensor, lr: Tensor) -> Encoded:
+        low = self._config.train.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
+            encoded = self._encoder(hr, lr)
+        fused = None if encoded.fused is None else encoded.fused.float()
+        return Encoded(encoded.hr.float(), encoded.lr.float(), fused, encoded.hr_pooled.float())
+
+    def _terms(
+        self, batch: Batch, encoded: Encoded, doubtful: Encoded | None, epoch: int
+    ) -> dict[str, Tensor]:
         config = self._config.loss
-        terms = []
-        for space, features in _by_space(encoded).items():
-            if space == "fused" and epoch < config.fusion_start:
-                continue
+        losses: dict[str, Tensor] = {}
+        if self.memories:
+            labels = self._labels[batch.rows]
             if config.identification == "sc":
-                terms.append(softmax_classification(features, labels, self.slots[space]))
-                continue
-            memory = self.memories[space]
-            terms.append(
-                cross_resolution_contrastive(
-                    features,
-                    labels,
-                    memory.centroids,
-                    memory.groups.cluster,
-                    memory.groups.origin,
-                    tau=config.tau_c,
-                    negatives=config.negatives,
-                    denominator=config.denominator,
-                    negatives_from=config.negatives_from,
-                )
-            )
-        return torch.stack(terms).sum()
-
-    def _consistency(self, encoded: Encoded, batch: Batch, doubtful: Encoded | None,
-                     ambiguous: Batch | None) -> Tensor:  # fmt: skip
-        """Eq. 18 over the pairs of E7, one mean over all of them."""
-        config = self._config.loss
-        counted = self._is_lr[batch.rows]
-        if config.ic_pairs == "both_origins":
-            counted = torch.ones_like(counted)
-        predicted, target = self._encoder.predict(encoded), encoded.lr
-        if config.ic_pairs == "all_lr" and doubtful is not None and ambiguous is not None:
-            predicted = torch.cat([predicted, self._encoder.predict(doubtful)])
-            target = torch.cat([target, doubtful.lr])
-            counted = torch.cat([counted, self._is_lr[ambiguous.rows]])
-        return identity_consistency(predicted.float(), target.float(), counted)
-
-    def _sharpening(self, doubtful: Encoded) -> Tensor:
-        """Eq. 19 in the fusion space; in the HR space for a model without one."""
-        config = self._config.loss
-        space = "hr" if doubtful.fused is None else "fused"
-        memory = self.memories[space]
-        centroids = memory.centroids[memory.groups.hr]
-        return probability_sharpening(_by_space(doubtful)[space], centroids, config.tau_s, config.tau_c)
-
-
-def _by_space(encoded: Encoded) -> dict[str, Tensor]:
-    """The features of each space with their gradient, float32."""
-    named = {"hr": encoded.hr, "lr": encoded.lr, "fused": encoded.fused}
-    return {space: features.float() for space, features in named.items() if features is not None}
+                losses["sc"] = classification(encoded, labels, self.slots, config, epoch)
+            else:
+                losses["cc"] = contrastive(encoded, labels, self.memories, config, epoch)
+            self._pending = batch, encoded.spaces()
+        if config.ic_weight:
+            is_lr = self._is_lr[batch.rows]
+            losses["ic"] = config.ic_weight * consistency(self._encoder, encoded, is_lr, doubtful, config)
+        if doubtful is not None and self.memories and config.ps_weight and epoch >= config.ps_start:
+            losses["ps"] = config.ps_weight * sharpening(doubtful, self.memories, config)
+        return losses
 
 
 def _part(encoded: Encoded, rows: slice) -> Encoded:
