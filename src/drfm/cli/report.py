@@ -27,4 +27,4 @@ def demo(*, out: Path = Path("demo")) -> None:
     """
     from drfm import recipes
 
-    say(f"report: {recipes.demo(out)}")
+    say(f"report: {recipes.demo(out, say=say)}")

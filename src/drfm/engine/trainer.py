@@ -172,7 +172,7 @@ class Trainer:
         losses = self.method.losses(batch, ambiguous, epoch)
         total = torch.stack(list(losses.values())).sum()
         self.optimiser.zero_grad(set_to_none=True)
-        total.backward()
+        total.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         self.method.after_step()
         return {"total": total.detach()} | {name: value.detach() for name, value in losses.items()}

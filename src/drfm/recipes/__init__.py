@@ -1,0 +1,7 @@
+"""The only room that knows all others: from a configuration to a trained, evaluated, reported run."""
+
+from drfm.recipes.demo import demo
+from drfm.recipes.reporting import evaluate, report
+from drfm.recipes.training import train
+
+__all__ = ["demo", "evaluate", "report", "train"]

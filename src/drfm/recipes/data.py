@@ -1,0 +1,87 @@
+"""A benchmark with its pairs in the image store, and the device that works on them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from drfm.config import Config
+from drfm.data.manifest import load_benchmark
+from drfm.data.records import Benchmark, Entry, persons
+from drfm.errors import DrfmError
+from drfm.evaluation.ranking import Labels
+from drfm.resolution.pairs import PairSet
+from drfm.resolution.store import open_pairs
+
+
+@dataclass(frozen=True)
+class Part:
+    """Training, query or gallery images: pairs for the model, identities for reporting only."""
+
+    pairs: PairSet
+    labels: Labels
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """Query and gallery."""
+
+    query: Part
+    gallery: Part
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A benchmark whose pairs are in the store; ``test`` is ``None`` for unlabelled data."""
+
+    benchmark: Benchmark
+    train: Part
+    test: TestSet | None
+
+
+def prepare(folder: Path, config: Config, cache: Path, *, split: int = 0, skip_bad: bool = False) -> Prepared:
+    """Open a benchmark and put its pairs into the image store under ``cache``.
+
+    Raises:
+        DrfmError: the benchmark does not match its manifest, or an image cannot be read.
+    """
+    # The store compares each file with its checksum anyway, and is the one that can skip.
+    benchmark = load_benchmark(folder, split, verify=not skip_bad)
+
+    def part(entries: Sequence[Entry]) -> Part:
+        pairs = open_pairs(
+            entries,
+            config.images,
+            cache,
+            seed=config.seed,
+            workers=config.train.workers,
+            skip_bad=skip_bad,
+            device=config.train.device,
+        )
+        known = dict(zip((entry.name for entry in entries), persons(entries).tolist(), strict=True))
+        identities = np.array([known[name] for name in pairs.names], dtype=np.int64)
+        return Part(pairs, Labels(persons=identities, cameras=pairs.camera))
+
+    train = part(benchmark.train)
+    if not benchmark.query or not benchmark.gallery:
+        return Prepared(benchmark, train, None)
+    return Prepared(benchmark, train, TestSet(part(benchmark.query), part(benchmark.gallery)))
+
+
+def choose_device(name: str) -> torch.device:
+    """The device that ``train.device`` names; ``auto`` takes a GPU if there is one.
+
+    Raises:
+        DrfmError: no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise DrfmError(f"train.device = {name}: give auto, cpu, cuda or cuda:N") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise DrfmError(f"train.device = {name}: this machine has no such GPU; give cpu or auto")
+    return device

@@ -1,0 +1,100 @@
+"""Test a finished run again, and tell it in one page."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from drfm.config import Config
+from drfm.config.load import from_dict, with_overrides
+from drfm.engine.journal import Journal
+from drfm.errors import DrfmError
+from drfm.evaluation.examples import ranked_examples
+from drfm.evaluation.pictures import Card, cards
+from drfm.evaluation.report import write_report
+from drfm.evaluation.result import Result
+from drfm.files import read_json
+from drfm.models.dual import DualEncoder
+from drfm.models.storage import load_model
+from drfm.recipes.data import Prepared, TestSet, choose_device, prepare
+from drfm.recipes.testing import encode, rank, read_distances
+
+EXAMPLES = 8
+"""Ranked lists in a report."""
+
+
+def evaluate(
+    run: Path,
+    overrides: Mapping[str, object] | None = None,
+    *,
+    say: Callable[[str], None] = lambda line: None,
+) -> Result:
+    """Test a run's last epoch, with other options of the evaluation where ``overrides`` gives some.
+
+    Raises:
+        DrfmError: the run is not finished, its benchmark is gone or changed, or has no test images.
+    """
+    facts, config, data, model = _open(run, overrides or {})
+    test, device = _test_set(data, run), choose_device(config.train.device)
+    say(f"testing {run} on {facts['benchmark']['name']}")
+    return rank(encode(model.to(device), test, config, device), test, config, facts, "trained")
+
+
+def report(run: Path) -> Path:
+    """Write ``report.html`` into a finished run's folder and return its path.
+
+    Raises:
+        DrfmError: as :func:`evaluate`; a run without test images is reported without ranked lists.
+    """
+    facts, config, data, model = _open(run, {})
+    stages = [stage for stage in ("untrained", "trained") if (run / f"{stage}.json").exists()]
+    distances = {stage: found for stage in stages if (found := read_distances(run, stage)) is not None}
+    path = run / "report.html"
+    write_report(
+        path,
+        journal=Journal(run / "journal.jsonl").read(),
+        results=[read_json(run / f"{stage}.json") for stage in stages],
+        examples=[] if data.test is None else _examples(model, data.test, config),
+        facts=facts,
+        distances=distances,
+    )
+    return path
+
+
+def _examples(model: DualEncoder, test: TestSet, config: Config) -> list[Card]:
+    device = choose_device(config.train.device)
+    features = encode(model.to(device), test, config, device)
+    found = ranked_examples(
+        *features,
+        test.query.labels,
+        test.gallery.labels,
+        count=EXAMPLES,
+        features=config.evaluation.features,
+    )
+    return cards(found, test.query.pairs, test.gallery.pairs)
+
+
+def _open(run: Path, overrides: Mapping[str, object]) -> tuple[dict[str, Any], Config, Prepared, DualEncoder]:
+    if not (run / "model" / "model.json").exists():
+        raise DrfmError(f"{run}: holds no finished run; `drfm train` finishes it")
+    facts, local = read_json(run / "record.json"), read_json(run / "local.json")
+    config = with_overrides(from_dict(facts["config"]), overrides)
+    data = prepare(Path(local["benchmark"]), config, Path(local["cache"]), split=local["split"])
+    if data.benchmark.id != facts["benchmark"]["id"]:
+        raise DrfmError(
+            f"{local['benchmark']}: is benchmark {data.benchmark.id}, the run was made on "
+            f"{facts['benchmark']['id']}; restore that benchmark"
+        )
+    model = load_model(run / "model")
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return facts, config, data, model
+
+
+def _test_set(data: Prepared, run: Path) -> TestSet:
+    if data.test is None:
+        raise DrfmError(
+            f"{run}: its benchmark has no query and gallery images, so there is nothing to test; "
+            "build it from data with persons and two resolutions"
+        )
+    return data.test

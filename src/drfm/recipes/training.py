@@ -1,0 +1,136 @@
+"""Train a run, or go on with one that was cut."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from drfm.config import Config
+from drfm.config.load import Resolved, to_yaml
+from drfm.engine.trainer import Trainer
+from drfm.files import folder_lock, sha256_file, write_atomic, write_json
+from drfm.labels.pseudo import PseudoLabels
+from drfm.labels.quality import label_quality
+from drfm.learning.batchnorm import group_batchnorm
+from drfm.methods import build_method
+from drfm.models.dual import DualEncoder, build_model
+from drfm.models.storage import save_model
+from drfm.recipes.data import Part, Prepared, TestSet, choose_device, prepare
+from drfm.recipes.facts import check_run, header, run_facts
+from drfm.recipes.testing import distances, encode, rank, save_stage
+
+Say = Callable[[str], None]
+
+
+def train(
+    folder: Path,
+    run: Path,
+    resolved: Resolved,
+    *,
+    split: int = 0,
+    cache: Path = Path("cache"),
+    skip_bad: bool = False,
+    say: Say = lambda line: None,
+    extra: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Train on the benchmark in ``folder`` and test the last epoch; an existing run is resumed.
+
+    The run folder receives ``config.yaml``, ``record.json`` (what the run was made from and its headline),
+    ``journal.jsonl``, ``checkpoint.pt``, ``model/``, and where there is a test set ``untrained.json`` and
+    ``trained.json`` with their Markdown. ``local.json`` holds what is true on this machine only.
+
+    Args:
+        folder: a built benchmark.
+        run: the run's folder.
+        resolved: the configuration.
+        split: split of the benchmark.
+        cache: folder of the image store.
+        skip_bad: leave out unreadable images.
+        say: receives plain lines.
+        extra: further facts for the record, such as ``{"drawn": True}``.
+
+    Raises:
+        DrfmError: bad input, a run folder of another configuration, or one in use.
+        Interrupted: after Ctrl-C, when the state is saved.
+    """
+    config = resolved.config
+    with folder_lock(run):
+        device = choose_device(config.train.device)
+        data = prepare(folder, config, cache, split=split, skip_bad=skip_bad)
+        model = build_model(config.model, seed=config.seed)
+        facts = run_facts(config, data, model) | dict(extra or {})
+        check_run(run, config, facts)
+        write_atomic(run / "config.yaml", to_yaml(config))
+        write_json(run / "record.json", facts)
+        local = {"benchmark": str(folder.resolve()), "cache": str(cache.resolve()), "split": split}
+        write_json(run / "local.json", local)
+        say(header(facts))
+        group_batchnorm(model, config.train.bn_groups)
+        model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if data.test is not None and not (run / "untrained.json").exists():
+            _test(run, "untrained", model, data.test, config, device, facts)
+        _trainer(run, model, data, config, device, facts, say).fit()
+        save_model(model, run / "model")
+        facts["model"]["sha256"] = sha256_file(run / "model" / "model.safetensors")
+        if data.test is not None:
+            facts["headline"] = _test(run, "trained", model, data.test, config, device, facts)
+            say(f"Rank-1 {facts['headline']['rank1']:.1%} ({run / 'trained.md'})")
+        write_json(run / "record.json", facts)
+        return facts
+
+
+def _trainer(
+    run: Path,
+    model: DualEncoder,
+    data: Prepared,
+    config: Config,
+    device: torch.device,
+    facts: dict[str, Any],
+    say: Say,
+) -> Trainer:
+    test = data.test
+
+    def validate() -> dict[str, float]:
+        assert test is not None
+        return rank(encode(model, test, config, device), test, config, facts, "training").headline()
+
+    return Trainer(
+        build_method(config, model, data.train.pairs),
+        data.train.pairs,
+        config,
+        run,
+        device,
+        str(facts["identity"]),
+        observe=_observer(data.train, config),
+        validate=None if test is None else validate,
+        say=say,
+    )
+
+
+def _observer(part: Part, config: Config) -> Callable[[PseudoLabels], dict[str, float]] | None:
+    """Pseudo-label quality against identities, for the journal; none where no identity is known."""
+    if not (part.labels.persons >= 0).any():
+        return None
+
+    def observe(labels: PseudoLabels) -> dict[str, float]:
+        pairs = config.evaluation.quality_pairs
+        return label_quality(labels.labels, part.labels.persons, part.pairs.origin, pairs)
+
+    return observe
+
+
+def _test(
+    run: Path,
+    stage: str,
+    model: DualEncoder,
+    data: TestSet,
+    config: Config,
+    device: torch.device,
+    facts: dict[str, Any],
+) -> dict[str, float]:
+    """Test a stage of the run, keep its files, and return its headline."""
+    features = encode(model, data, config, device)
+    result = rank(features, data, config, facts, stage)
+    save_stage(run, stage, result, distances(features, data, config.evaluation.features))
+    return result.headline()
