@@ -5,13 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from drfm.data import build
-from drfm.data.build import JOURNAL, build_benchmark
+from drfm.data import build, writing
+from drfm.data.build import build_benchmark
 from drfm.data.choices import BuildChoices
 from drfm.data.degrade import downsample
 from drfm.data.imagefile import open_image
 from drfm.data.manifest import MANIFEST, load_benchmark
 from drfm.data.readers import read_dataset
+from drfm.data.writing import JOURNAL
 from drfm.errors import DrfmError
 
 
@@ -158,7 +159,7 @@ def test_only_bad_files(tmp_path):
 
 def test_a_killed_build_goes_on(market, tmp_path, monkeypatch):
     made = []
-    make_one = build._make
+    make_one = writing._make
 
     def dies(job):
         if len(made) == 7:
@@ -166,7 +167,7 @@ def test_a_killed_build_goes_on(market, tmp_path, monkeypatch):
         made.append(job.file.name)
         return make_one(job)
 
-    monkeypatch.setattr(build, "_make", dies)
+    monkeypatch.setattr(writing, "_make", dies)
     with pytest.raises(KeyboardInterrupt):
         built(market, tmp_path / "out", workers=1)
     assert not (tmp_path / "out" / MANIFEST).exists()
@@ -174,7 +175,7 @@ def test_a_killed_build_goes_on(market, tmp_path, monkeypatch):
     assert len(journal.splitlines()) == 1 + 7
     (tmp_path / "out" / JOURNAL).write_text(journal[:-20])  # the last line was cut by the kill
     again = []
-    monkeypatch.setattr(build, "_make", lambda job: (again.append(job.file.name), make_one(job))[1])
+    monkeypatch.setattr(writing, "_make", lambda job: (again.append(job.file.name), make_one(job))[1])
     resumed = built(market, tmp_path / "out", workers=1)
     assert set(again).isdisjoint(made[:6])
     assert not (tmp_path / "out" / JOURNAL).exists()
@@ -228,8 +229,16 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_file(market, tmp_path, monke
         patch.setattr(Path, "write_bytes", full)
         with pytest.raises(DrfmError, match="the disk is full"):
             built(market, tmp_path / "out")
+    assert writing.unfinished_build(tmp_path / "out") is not None
     left = {p.name for p in (tmp_path / "out").rglob("*") if p.is_file()}
     assert left <= {".lock", JOURNAL}
+    assert len(built(market, tmp_path / "out").train) == 9
+
+
+def test_a_kill_before_the_first_line_of_the_journal(market, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / JOURNAL).write_text("")
+    assert writing.unfinished_build(tmp_path / "out") is None
     assert len(built(market, tmp_path / "out").train) == 9
 
 

@@ -26,6 +26,10 @@ from drfm.errors import DrfmError
         ("test_persons", -5),
         ("height_threshold", -1),
         ("storage", "link"),
+        ("seed", "1"),
+        ("distractors", "yes"),
+        ("lr_camera", 1),
+        ("rates", (2.5,)),
     ],
 )
 def test_values_out_of_range_name_the_option(option, value):

@@ -1,29 +1,19 @@
 """From a data set on disk to a cross-resolution benchmark in a folder."""
 
-import contextlib
-import hashlib
 import json
-import os
-import threading
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from drfm.data.assign import Assignment, Sizes, assign_resolution, needs_sizes, resolve_rule
 from drfm.data.choices import BuildChoices
-from drfm.data.degrade import downsample
-from drfm.data.imagefile import decode_image, image_size, open_image, read_image_bytes
-from drfm.data.manifest import MANIFEST, FileRow, read_manifest, write_manifest, write_source
+from drfm.data.imagefile import image_size, open_image
+from drfm.data.manifest import MANIFEST, read_manifest, write_manifest, write_source
 from drfm.data.parallel import map_files
-from drfm.data.png import encode_png
 from drfm.data.records import Dataset
 from drfm.data.splits import Plan, PlannedFile, plan_splits
+from drfm.data.writing import JOURNAL, unfinished_build, write_files
 from drfm.errors import DrfmError
-from drfm.files import fingerprint, folder_lock, write_error
-
-JOURNAL = ".build.jsonl"
-"""Rows of the files that an unfinished build has written; removed when the manifest stands."""
+from drfm.files import fingerprint, folder_lock
 
 TITLES = {
     "market1501": "Market-1501",
@@ -71,7 +61,8 @@ def build_benchmark(
     with folder_lock(out):
         key = fingerprint([dataset.kind, str(dataset.root.resolve()), asdict(choices)])
         _check_earlier(out, dataset, settled, key)
-        rows = _write_files(dataset, out, settled, files, key=key, workers=workers)
+        rows, errors = write_files(dataset, out, settled, files, key=key, workers=workers)
+        _refuse_bad(dataset, errors)
         if choices.storage == "reference":
             write_source(out, dataset.root)
         index = {file: number for number, file in enumerate(files)}
@@ -93,16 +84,6 @@ def build_benchmark(
         )
         (out / JOURNAL).unlink(missing_ok=True)
     return path
-
-
-@dataclass(frozen=True)
-class _Job:
-    file: PlannedFile
-    source: Path
-    target: Path | None
-    choices: BuildChoices
-    person: int
-    camera: int
 
 
 def _assign(dataset: Dataset, choices: BuildChoices, workers: int) -> Assignment:
@@ -180,10 +161,9 @@ def _check_place(dataset: Dataset, out: Path) -> None:
 
 def _check_earlier(out: Path, dataset: Dataset, choices: BuildChoices, key: str) -> None:
     """Refuse to mix this build with an unfinished or finished one of other choices."""
-    with contextlib.suppress(FileNotFoundError), (out / JOURNAL).open(encoding="utf-8") as file:
-        if _parse(file.readline()).get("build") != key:
-            raise DrfmError(f"{out}: holds an unfinished build with other choices; "
-                            "remove it or choose another folder")  # fmt: skip
+    if unfinished_build(out) not in (None, key):
+        raise DrfmError(f"{out}: holds an unfinished build with other choices; "
+                        "remove it or choose another folder")  # fmt: skip
     if (out / MANIFEST).exists():
         old = read_manifest(out)
         mine = json.loads(json.dumps(asdict(choices)))
@@ -192,110 +172,6 @@ def _check_earlier(out: Path, dataset: Dataset, choices: BuildChoices, key: str)
                 f"{out}: holds the benchmark {old['id']} with other choices; "
                 "remove it or choose another folder"
             )
-
-
-def _write_files(
-    dataset: Dataset, out: Path, choices: BuildChoices, files: list[PlannedFile], *, key: str, workers: int
-) -> list[FileRow]:
-    records = {record.name: record for record in dataset.records}
-    jobs = []
-    for file in files:
-        record = records[file.source]
-        camera = -1 if record.camera is None else record.camera
-        stays = choices.storage == "reference" and file.rate == 1
-        target = None if stays else out / file.name
-        jobs.append(_Job(file, dataset.root / file.source, target, choices, record.person, camera))
-    done = dict(_read_journal(out, key))
-    todo = [job for job in jobs if job.file.name not in done or not _in_place(job, done[job.file.name])]
-    for folder in sorted({job.target.parent for job in todo if job.target}):
-        folder.mkdir(parents=True, exist_ok=True)
-    errors: list[DrfmError] = []
-    with (out / JOURNAL).open("w", encoding="utf-8") as journal:
-        journal.write(json.dumps({"build": key}) + "\n")
-        for row in done.values():
-            journal.write(json.dumps(asdict(row)) + "\n")
-
-        def note(result: FileRow | DrfmError) -> None:
-            if isinstance(result, DrfmError):
-                errors.append(result)
-            else:
-                journal.write(json.dumps(asdict(result)) + "\n")
-                done[result.name] = result
-
-        map_files(_make, todo, "building images", workers, note)
-    _refuse_bad(dataset, errors)
-    return [done[file.name] for file in files]
-
-
-def _make(job: _Job) -> FileRow | DrfmError:
-    """Read, decode, down-sample and write one file; a bad image comes back as its error."""
-    try:
-        data = read_image_bytes(job.source)
-        image = decode_image(data, job.source)
-    except DrfmError as error:
-        return error
-    source_sha256 = hashlib.sha256(data).hexdigest()
-    if job.file.rate > 1:
-        image = downsample(image, job.file.rate, job.choices.kernel, job.choices.rounding)
-        data = encode_png(image)
-    if job.target is not None:
-        _place(job.target, data)
-    return FileRow(
-        name=job.file.name,
-        sha256=hashlib.sha256(data).hexdigest(),
-        source_sha256=source_sha256,
-        bytes=len(data),
-        person=job.person,
-        camera=job.camera,
-        resolution=job.file.resolution,
-        rate=job.file.rate,
-        height=image.shape[0],
-        width=image.shape[1],
-    )
-
-
-def _place(path: Path, data: bytes) -> None:
-    """Write and rename, without waiting for the disk: the manifest's checksums vouch for the file."""
-    part = path.with_name(f".{path.name[:200]}.{os.getpid()}.{threading.get_ident()}")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise write_error(path, error) from error
-
-
-def _in_place(job: _Job, row: FileRow) -> bool:
-    """Whether an unfinished build wrote this file, whole, and from the image as it is now."""
-    same = (row.resolution, row.person, row.camera) == (job.file.resolution, job.person, job.camera)
-    if job.target is None or not same:
-        return False
-    with contextlib.suppress(OSError):
-        written, source = job.target.stat(), job.source.stat()
-        newer = max(source.st_mtime_ns, source.st_ctime_ns) <= written.st_mtime_ns
-        return newer and written.st_size == row.bytes
-    return False
-
-
-def _read_journal(out: Path, key: str) -> Iterator[tuple[str, FileRow]]:
-    with contextlib.suppress(FileNotFoundError), (out / JOURNAL).open(encoding="utf-8") as file:
-        if _parse(file.readline()).get("build") == key:
-            yield from _rows(file)
-
-
-def _rows(lines: Iterable[str]) -> Iterator[tuple[str, FileRow]]:
-    for line in lines:
-        with contextlib.suppress(TypeError):  # the last line of a killed build may be cut short
-            row = FileRow(**_parse(line))
-            yield row.name, row
-
-
-def _parse(line: str) -> dict[str, Any]:
-    with contextlib.suppress(ValueError):
-        value = json.loads(line)
-        if isinstance(value, dict):
-            return value
-    return {}
 
 
 def _title(dataset: Dataset, assignment: Assignment) -> str:

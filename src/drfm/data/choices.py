@@ -71,6 +71,8 @@ class BuildChoices:
         object.__setattr__(self, "rates", tuple(self.rates))
         for field in fields(self):
             value = getattr(self, field.name)
+            if field.type in (int, bool, str) and type(value) is not field.type:
+                raise _refuse(field.name, value, f"give a value of type {field.type.__name__}")
             if get_origin(field.type) is Literal and value not in get_args(field.type):
                 raise _refuse(field.name, value, f"give one of {', '.join(get_args(field.type))}")
         if not _LR_CAMERA.fullmatch(self.lr_camera):
@@ -84,11 +86,8 @@ class BuildChoices:
         ):
             if not low <= getattr(self, name) <= high:
                 raise _refuse(name, getattr(self, name), f"give {low} to {high}")
-        if (
-            not self.rates
-            or len(set(self.rates)) < len(self.rates)
-            or not all(1 < r <= 32 for r in self.rates)
-        ):
+        good = all(type(rate) is int and 1 < rate <= 32 for rate in self.rates)
+        if not self.rates or len(set(self.rates)) < len(self.rates) or not good:
             raise _refuse("rates", self.rates, "give different whole numbers from 2 to 32")
         if self.rate_rule == "fixed" and len(self.rates) != 1:
             raise _refuse("rates", self.rates, "rate_rule = fixed takes one rate, such as 4")

@@ -33,7 +33,7 @@ def map_files(
         done: called here, in order, with each result.
     """
     results: list[R] = []
-    pool = ThreadPoolExecutor(workers or len(os.sched_getaffinity(0)))
+    pool = ThreadPoolExecutor(workers or _cores())
     try:
         with progress_bar(title, len(jobs)) as bar:
             for start in range(0, len(jobs), _AHEAD):
@@ -45,3 +45,10 @@ def map_files(
     finally:
         pool.shutdown(cancel_futures=True)
     return results
+
+
+def _cores() -> int:
+    """Cores that this process may use; not every system can tell them from all cores."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
