@@ -79,7 +79,7 @@ def distance_distributions(features: Tensor, labels: Labels, origin: npt.NDArray
 
 
 @njit(cache=True, nogil=True)
-def _count_pairs(  # noqa: PLR0917
+def _count_pairs(
     block: RowArray,
     start: int,
     person: IntArray,

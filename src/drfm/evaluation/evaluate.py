@@ -16,7 +16,7 @@ from drfm.evaluation.result import Result, Row
 from drfm.models.features import Features
 
 
-def evaluate(  # noqa: PLR0917
+def evaluate(
     features_query: Features,
     features_gallery: Features,
     query: Labels,

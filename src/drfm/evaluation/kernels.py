@@ -97,7 +97,7 @@ def _count_at_least(row: RowArray, limits: RowArray, above: IntArray) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _draw(  # noqa: PLR0917
+def _draw(
     row: RowArray, good: IntArray, own: RowArray, query: int, sides: Sides, lottery: Lottery, ranks: DrawArray
 ) -> None:
     """Rank of the one match in each random gallery; own images in ``row`` are already -inf.
@@ -132,28 +132,29 @@ def _expect(row: RowArray, limits: RowArray, sides: Sides, lottery: Lottery, cmc
     The number N of persons before a match is a sum of independent Bernoulli(p_j), p_j being the
     share of person j's images at least as similar as the match; line i of ``state`` is P(N = k) for
     match i. E[1 / (1 + N)] is the integral over 0..1 of E[t^N] = prod_j (1 - p_j + p_j t), whose
-    values at the nodes are line i of ``product``. ``limits`` falls.
+    values at the nodes are line i of ``product``. ``limits`` falls; ``beaten[j]`` of them are above image j.
     """
     count, top, nodes = limits.shape[0], cmc.shape[0], lottery.nodes
     state = np.zeros((count, top))
     state[:, 0] = 1.0
     product = np.ones((count, nodes.shape[0]))
-    hits = np.empty(count, np.int64)
+    beaten = np.zeros(row.shape[0], np.int32)
+    for i in range(count):
+        limit = limits[i]
+        for j in range(row.shape[0]):
+            beaten[j] += row[j] < limit
+    hits = np.zeros(count + 1, np.int64)
     for p in range(sides.starts.shape[0] - 1):
         low, high = sides.starts[p], sides.starts[p + 1]
-        hits[:] = 0
         least = count
         for m in range(low, high):
-            value = row[sides.members[m]]
-            if value >= limits[count - 1]:
-                i = 0
-                while value < limits[i]:
-                    i += 1
-                hits[i] += 1
-                least = min(least, i)
+            i = beaten[sides.members[m]]
+            hits[i] += 1
+            least = min(least, i)
         closer = 0
         for i in range(least, count):
             closer += hits[i]
+            hits[i] = 0
             share = closer / (high - low)
             stay = 1.0 - share
             for k in range(top - 1, 0, -1):
@@ -161,6 +162,7 @@ def _expect(row: RowArray, limits: RowArray, sides: Sides, lottery: Lottery, cmc
             state[i, 0] *= stay
             for n in range(nodes.shape[0]):
                 product[i, n] *= stay + share * nodes[n]
+        hits[count] = 0
     reciprocal = 0.0
     for i in range(count):
         within = 0.0

@@ -141,7 +141,7 @@ def _grid(xs: _Scale, ys: _Scale, x: Axis, y: Axis) -> str:
     return "".join(parts)
 
 
-def _curve(index: int, line: Line, xs: _Scale, ys: _Scale, x: Axis, y: Axis) -> str:  # noqa: PLR0917
+def _curve(index: int, line: Line, xs: _Scale, ys: _Scale, x: Axis, y: Axis) -> str:
     colour = index % 6
     placed = [(xs.place(at), ys.place(value)) for at, value in line.points]
     path = " ".join(f"{px:.1f},{py:.1f}" for px, py in placed)

@@ -178,7 +178,7 @@ def _sides(query: Labels, gallery: Labels, same_camera: bool) -> tuple[Sides, in
     return sides, len(known)
 
 
-def _lottery(sides: Sides, size: int, draws: int, draw: str, seed: int, expectation: bool) -> Lottery:  # noqa: PLR0917
+def _lottery(sides: Sides, size: int, draws: int, draw: str, seed: int, expectation: bool) -> Lottery:
     shared = draw == "shared"
     chosen, priority = _galleries(sides, size, draws if shared else 0, seed)
     nodes, weights = _quadrature(len(sides.starts) - 1) if expectation else (np.empty(0), np.empty(0))

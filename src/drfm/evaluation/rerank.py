@@ -6,8 +6,6 @@ Jaccard distance of their k-reciprocal neighbours, found among queries and galle
 for all pairs without a common neighbour, so only the others are ever held.
 """
 
-# ruff: noqa: PLR0917
-
 from collections.abc import Iterator
 from typing import Any
 
