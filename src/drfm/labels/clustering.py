@@ -1,5 +1,9 @@
 """From features to clusters: the one door of this room's first half."""
 
+from functools import partial
+from typing import Any
+
+import numba
 import numpy as np
 from scipy.sparse import csr_array
 from torch import Tensor
@@ -8,7 +12,10 @@ from drfm.config.schema import LabelsConfig
 from drfm.errors import DrfmError
 from drfm.labels.dbscan import Labels, dbscan
 from drfm.labels.jaccard import jaccard_graph
-from drfm.labels.similarity import FloatRows, unit_rows
+from drfm.labels.parallel import in_parts
+from drfm.labels.reciprocal import SparseRows
+from drfm.labels.screening import UNIT
+from drfm.labels.similarity import FloatRows, similarity, unit_rows
 
 HDBSCAN_LIMIT = 5000
 """Largest N for HDBSCAN, which scikit-learn runs on a dense matrix of distances."""
@@ -30,6 +37,10 @@ def cluster(features: FloatRows | Tensor, config: LabelsConfig) -> Labels:
     rows = unit_rows(features)
     if len(rows) == 0:
         return np.empty(0, np.int64)
+    if config.cluster == "hdbscan" and len(rows) > HDBSCAN_LIMIT:
+        raise DrfmError(
+            f"labels.cluster = hdbscan: {len(rows)} images, at most {HDBSCAN_LIMIT}; choose dbscan for more"
+        )
     eps = config.eps if config.cluster == "dbscan" else 1.0
     if config.distance == "jaccard":
         graph = jaccard_graph(rows, k1=config.k1, k2=config.k2, eps=eps, reading=config.k1_reading)
@@ -41,34 +52,45 @@ def cluster(features: FloatRows | Tensor, config: LabelsConfig) -> Labels:
 
 
 def cosine_graph(rows: FloatRows, eps: float) -> csr_array:
-    """Cosine distances ``1 - <x, y>`` of all pairs within ``eps``, float32, in blocks."""
+    """Cosine distances ``1 - <x, y>`` of all pairs within ``eps``, ``(N, N)`` float32, symmetric to the bit.
+
+    Products decide which pairs may be near; their distances come from the exact similarity.
+    """
+    count = len(rows)
     limit = np.float32(eps)
-    pointer, columns, values = [0], [], []
-    for start in range(0, len(rows), 512):
-        block = np.maximum(np.float32(1) - rows[start : start + 512] @ rows.T, np.float32(0))
-        for row in block:
-            near = np.flatnonzero(row <= limit)
-            columns.append(near.astype(np.int32))
-            values.append(row[near])
-            pointer.append(pointer[-1] + len(near))
-    shape = (len(rows), len(rows))
-    return csr_array((np.concatenate(values), np.concatenate(columns), np.asarray(pointer)), shape=shape)
+    room = np.float32(eps + 4 * (rows.shape[1] + 2) * UNIT)
+    parts = []
+    for start in range(0, count, 512):
+        block = np.float32(1) - rows[start : start + 512] @ rows.T <= room
+        first, second = np.nonzero(block)
+        near = second.astype(np.int32)
+        distance = np.empty(len(near), np.float32)
+        in_parts(partial(_exact, rows, first + start, near, distance), len(near))
+        kept = distance <= limit
+        parts.append((np.bincount(first[kept], minlength=len(block)), near[kept], distance[kept]))
+    graph = SparseRows.join(parts)
+    return csr_array((graph.value, graph.column, graph.pointer), shape=(count, count))
+
+
+def _exact(rows: FloatRows, row: Any, column: Any, distance: Any, first: int, last: int) -> None:
+    _distances(first, last, rows, row, column, distance)
+
+
+@numba.njit(cache=True, nogil=True)
+def _distances(first: int, last: int, rows: Any, row: Any, column: Any, distance: Any) -> None:
+    for p in range(first, last):
+        distance[p] = max(np.float32(1) - similarity(rows[row[p]], rows[column[p]]), np.float32(0))
 
 
 def _hdbscan(graph: csr_array, min_samples: int) -> Labels:
     from sklearn.cluster import HDBSCAN
 
     count = graph.shape[0]
-    if count > HDBSCAN_LIMIT:
-        raise DrfmError(
-            f"labels.cluster = hdbscan: {count} images, at most {HDBSCAN_LIMIT}; choose dbscan for more"
-        )
     if count < max(2, min_samples):
         return np.full(count, -1, np.int64)
     distance = np.ones((count, count))
     row = np.repeat(np.arange(count), np.diff(graph.indptr))
     distance[row, graph.indices] = graph.data
-    distance = np.minimum(distance, distance.T)
     np.fill_diagonal(distance, 0)
     model = HDBSCAN(
         metric="precomputed", min_cluster_size=max(2, min_samples), min_samples=min_samples, copy=False

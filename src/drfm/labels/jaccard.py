@@ -5,7 +5,6 @@ code family clusters with. Almost every entry of the N x N matrix is 1: only pai
 that share a neighbour are touched, and only pairs within ``eps`` are kept.
 """
 
-# ruff: noqa: PLR0917
 from collections.abc import Sequence
 from typing import Any, Literal
 

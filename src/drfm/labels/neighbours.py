@@ -1,86 +1,40 @@
-"""Exact nearest neighbours by cosine similarity."""
+"""Nearest neighbours by cosine similarity, exact unless asked otherwise."""
 
-# ruff: noqa: PLR0917
-
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from drfm.errors import DrfmError
+from drfm.labels import candidates, screening
 from drfm.labels.parallel import in_parts
-from drfm.labels.similarity import FloatRows, similarity, unit_rows
+from drfm.labels.similarity import FloatRows, unit_rows
+from drfm.labels.sweep import Lists, sweep
 
-Method = Literal["auto", "float32", "faiss"]
+Method = Literal["auto", "blocks", "screened", "device", "faiss"]
+SMALL = 1500
+"""Below this many rows plain blocks are as fast as bounds."""
+EXTRA = 32
+"""Candidates beyond k that plain blocks rescore."""
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The k nearest rows of each of N rows.
+    """The k nearest of N rows for each of Q queries.
 
     Attributes:
-        index: ``(N, k)`` int32 rows, by descending similarity, equal ones by ascending index.
-        similarity: ``(N, k)`` float32 cosine similarities, see :mod:`drfm.labels.similarity`.
-        facts: how they were found, such as the method and the rows that took the slow path.
+        index: ``(Q, k)`` int32 rows, by descending similarity, equal ones by ascending index.
+        similarity: ``(Q, k)`` float32 cosine similarities, see :mod:`drfm.labels.similarity`.
+        facts: how they were found: the method, what it measured, and seconds by stage.
     """
 
     index: npt.NDArray[np.int32]
     similarity: npt.NDArray[np.float32]
-    facts: dict[str, float | int | str]
-
-
-@numba.njit(cache=True, nogil=True)
-def _rescore(start: int, stop: int, rows: Any, queries: Any, candidates: Any, approximate: Any, bound: Any,
-             index: Any, exact: Any, failed: Any) -> None:  # fmt: skip
-    width = candidates.shape[1]
-    k = index.shape[1]
-    values = np.empty(width, np.float32)
-    for i in range(start, stop):
-        for c in range(width):
-            values[c] = similarity(queries[i], rows[candidates[i, c]])
-        _keep_best(values, candidates[i], index[i], exact[i])
-        if width < rows.shape[0]:
-            failed[i] = not exact[i, k - 1] > approximate[i, width - 1] + bound
-
-
-@numba.njit(cache=True, nogil=True)
-def _keep_best(values: Any, ids: Any, index: Any, exact: Any) -> None:
-    """Insertion sort of the best ``len(index)`` by (similarity descending, index ascending)."""
-    k = index.shape[0]
-    held = 0
-    for c in range(values.shape[0]):
-        value, row = values[c], ids[c]
-        if held == k and not (value > exact[k - 1] or (value == exact[k - 1] and row < index[k - 1])):
-            continue
-        at = held if held < k else k - 1
-        while at > 0 and (value > exact[at - 1] or (value == exact[at - 1] and row < index[at - 1])):
-            exact[at] = exact[at - 1]
-            index[at] = index[at - 1]
-            at -= 1
-        exact[at] = value
-        index[at] = row
-        if held < k:
-            held += 1
-
-
-@numba.njit(cache=True, nogil=True)
-def _all_pairs(start: int, stop: int, rows: Any, queries: Any, index: Any, exact: Any) -> None:
-    count = rows.shape[0]
-    every = np.arange(count)
-    values = np.empty(count, np.float32)
-    for i in range(start, stop):
-        for j in range(count):
-            values[j] = similarity(queries[i], rows[j])
-        _keep_best(values, every, index[i], exact[i])
-
-
-def _call(kernel: Any, arguments: tuple[Any, ...], start: int, stop: int) -> None:
-    kernel(start, stop, *arguments)
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def k_nearest(
@@ -88,42 +42,90 @@ def k_nearest(
     k: int,
     *,
     queries: FloatRows | Tensor | None = None,
+    row_range: tuple[int, int] | None = None,
     method: Method = "auto",
 ) -> Neighbours:
-    """The ``k`` rows of ``features`` with the highest cosine similarity to each query, exactly.
+    """The ``k`` rows of ``features`` with the highest cosine similarity to each query.
+
+    All methods but ``faiss`` give the same result to the bit, ties broken by index; they differ in time.
 
     Args:
-        features: ``(N, D)`` float32 rows of unit length.
-        k: neighbours a row, the row itself among them; cut to N.
+        features: ``(N, D)`` float32 rows of unit length; a tensor on a GPU is searched there.
+        k: neighbours a row, the row itself among them where it is one of the features; cut to N.
         queries: ``(Q, D)`` rows to search for; the features themselves by default.
-        method: how to search; the result of the exact methods is the same.
+        row_range: search for the rows ``start`` to ``stop`` of the features only, instead of ``queries``.
+        method: ``blocks``: plain products; ``screened``: bounds first, see :mod:`drfm.labels.screening`;
+            ``device``: products and ``topk`` where the tensor lies; ``faiss``: approximate, with the extra
+            ``search``; ``auto``: the fastest exact one.
 
     Raises:
-        DrfmError: features that are not finite or not of unit length, or k below 1.
+        DrfmError: features that are not finite or not of unit length, k below 1, or a bad range.
     """
     if k < 1:
         raise DrfmError(f"k = {k}: give 1 or more neighbours")
+    if method == "device" or (method == "auto" and isinstance(features, Tensor) and features.is_cuda):
+        from drfm.labels.device import k_nearest_on_device
+
+        return k_nearest_on_device(torch.as_tensor(features), k, queries=queries, row_range=row_range)
     rows = unit_rows(features)
     asked = rows if queries is None else unit_rows(queries, "queries")
+    own = 0 if queries is None else None
+    if row_range is not None:
+        start, stop = checked_range(row_range, len(rows))
+        if (start, stop) != (0, len(rows)):
+            asked, own = rows[start:stop], start
     k = min(k, len(rows))
-    index = np.empty((len(asked), k), np.int32)
-    exact = np.empty((len(asked), k), np.float32)
-    width = min(len(rows), k + 32)
-    bound = np.float32((rows.shape[1] + 2) * 2.0**-23)
-    failed = 0
-    base = torch.from_numpy(rows)
-    for start in range(0, len(asked) if k else 0, 512):
+    if method == "faiss":
+        from drfm.labels.approximate import k_nearest_with_faiss
+
+        return k_nearest_with_faiss(rows, asked, k)
+    lists = Lists(
+        np.full((len(asked), k), 2**31 - 1, np.int32), np.full((len(asked), k), -np.inf, np.float32)
+    )
+    facts: dict[str, Any] = {"method": "blocks"}
+    if len(asked) and k:
+        small = len(rows) < SMALL or 8 * k > len(rows)
+        if method == "blocks" or (method == "auto" and small):
+            facts["slow_rows"] = _in_blocks(rows, asked, lists)
+        else:
+            facts = {"method": "screened", **sweep(rows, asked, lists, own=own), "seconds": lists.seconds}
+    return Neighbours(lists.index, lists.exact, facts)
+
+
+def checked_range(row_range: tuple[int, int], count: int) -> tuple[int, int]:
+    """``row_range`` if it lies in ``0..count``.
+
+    Raises:
+        DrfmError: it does not.
+    """
+    start, stop = row_range
+    if not 0 <= start <= stop <= count:
+        raise DrfmError(f"row_range = {row_range}: give 0 <= start <= stop <= {count}")
+    return start, stop
+
+
+def _in_blocks(rows: FloatRows, asked: FloatRows, lists: Lists) -> int:
+    """The best k + 32 of each row of plain products are rescored; rows left in doubt see every pair."""
+    k = lists.index.shape[1]
+    width = min(len(rows), k + EXTRA)
+    bound = np.float32(4 * (rows.shape[1] + 2) * screening.UNIT)
+    base = torch.from_numpy(rows).T
+    slow = 0
+    for start in range(0, len(asked), 512):
         part = asked[start : start + 512]
-        approximate, candidates = torch.topk(torch.from_numpy(part) @ base.T, width)
-        i, e = index[start : start + 512], exact[start : start + 512]
-        failures = np.zeros(len(part), np.bool_)
-        given = (rows, part, candidates.numpy(), approximate.numpy(), bound, i, e, failures)
-        in_parts(partial(_call, _rescore, given), len(part))
-        bad = np.flatnonzero(failures)
-        if len(bad):
-            slow_i, slow_e = np.empty((len(bad), k), np.int32), np.empty((len(bad), k), np.float32)
-            slow = (rows, np.ascontiguousarray(part[bad]), slow_i, slow_e)
-            in_parts(partial(_call, _all_pairs, slow), len(bad))
-            i[bad], e[bad] = slow_i, slow_e
-            failed += len(bad)
-    return Neighbours(index, exact, {"method": "float32", "fallback_rows": failed})
+        near, which = (x.numpy() for x in torch.topk(torch.from_numpy(part) @ base, width))
+        near += bound
+        index, exact = lists.index[start : start + 512], lists.exact[start : start + 512]
+        given = (part, rows, np.arange(len(part)), which.astype(np.int32), near, index, exact)
+        in_parts(partial(_call, candidates.rescore, given), len(part))
+        doubtful = np.flatnonzero(near[:, -1] >= exact[:, -1]) if width < len(rows) else np.empty(0, np.int64)
+        if len(doubtful):
+            slow += len(doubtful)
+            again = (part[doubtful], rows, index[doubtful], exact[doubtful])
+            in_parts(partial(_call, candidates.all_pairs, again), len(doubtful))
+            index[doubtful], exact[doubtful] = again[2], again[3]
+    return slow
+
+
+def _call(kernel: Any, arguments: tuple[Any, ...], first: int, last: int) -> None:
+    kernel(first, last, *arguments)

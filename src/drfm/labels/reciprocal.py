@@ -1,6 +1,5 @@
 """Weights of k-reciprocal neighbours, one sparse row an image."""
 
-# ruff: noqa: PLR0917
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -3,7 +3,8 @@
 Its value for two rows depends on those two rows alone: not on blocks, threads,
 processes, device or how candidates were found. The products of float32 numbers
 are exact in float64; they are added in a fixed order, in 16 lanes that are then
-folded in halves, and the sum is rounded to float32 once.
+folded in halves and followed by the dimensions beyond a multiple of 16, and the
+sum is rounded to float32 once.
 """
 
 from typing import Any
@@ -12,6 +13,11 @@ import numba
 import numpy as np
 import numpy.typing as npt
 import torch
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
 from torch import Tensor
 
 from drfm.errors import DrfmError
@@ -22,56 +28,77 @@ LANES = 16
 FloatRows = npt.NDArray[np.float32]
 
 
-@numba.njit(cache=True, error_model="numpy", nogil=True, inline="never")
+@intrinsic
+def _lane_sums(typing: Any, x: Any, y: Any) -> Any:
+    """Sums of products in ``LANES`` lanes over the whole multiples of ``LANES`` dimensions, folded to one.
+
+    Written as vector operations of the compiler's own language because the order of additions, which a
+    plain loop pins down, keeps the compiler from using vectors, and allowing it to reorder would let the
+    result differ between processors.
+    """
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kinds = signature.args
+        first, second = (
+            make_array(kind)(context, builder, value) for kind, value in zip(kinds, arguments, strict=True)
+        )
+        size = builder.extract_value(first.shape, 0)
+        word = size.type
+        single = ir.VectorType(ir.FloatType(), LANES)
+        double = ir.VectorType(ir.DoubleType(), LANES)
+        stop = builder.and_(size, ir.Constant(word, -LANES))
+        total = cgutils.alloca_once_value(builder, ir.Constant(double, [0.0] * LANES))
+        with cgutils.for_range_slice(builder, ir.Constant(word, 0), stop, ir.Constant(word, LANES)) as (
+            at,
+            _,
+        ):
+            loaded = []
+            for array in (first, second):
+                start = builder.bitcast(builder.gep(array.data, [at]), single.as_pointer())
+                loaded.append(builder.fpext(builder.load(start, align=4), double))
+            builder.store(builder.fadd(builder.load(total), builder.fmul(*loaded)), total)
+        lanes = builder.load(total)
+        width = LANES
+        while width > 1:
+            width //= 2
+            low = ir.Constant(ir.VectorType(ir.IntType(32), width), list(range(width)))
+            high = ir.Constant(ir.VectorType(ir.IntType(32), width), list(range(width, 2 * width)))
+            empty = ir.Constant(lanes.type, ir.Undefined)
+            lanes = builder.fadd(
+                builder.shuffle_vector(lanes, empty, low), builder.shuffle_vector(lanes, empty, high)
+            )
+        return builder.extract_element(lanes, ir.Constant(ir.IntType(32), 0))
+
+    return types.float64(x, y), build
+
+
+@numba.njit(cache=True, nogil=True)
 def similarity(x: Any, y: Any) -> Any:
     """Cosine similarity of two contiguous float32 rows ``(D,)`` of unit length, as float32."""
-    size = x.shape[0]
-    whole = size - size % 16
-    a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = 0.0
-    b0 = b1 = b2 = b3 = b4 = b5 = b6 = b7 = 0.0
-    for d in range(0, whole, 16):
-        a0 += np.float64(x[d]) * np.float64(y[d])
-        a1 += np.float64(x[d + 1]) * np.float64(y[d + 1])
-        a2 += np.float64(x[d + 2]) * np.float64(y[d + 2])
-        a3 += np.float64(x[d + 3]) * np.float64(y[d + 3])
-        a4 += np.float64(x[d + 4]) * np.float64(y[d + 4])
-        a5 += np.float64(x[d + 5]) * np.float64(y[d + 5])
-        a6 += np.float64(x[d + 6]) * np.float64(y[d + 6])
-        a7 += np.float64(x[d + 7]) * np.float64(y[d + 7])
-        b0 += np.float64(x[d + 8]) * np.float64(y[d + 8])
-        b1 += np.float64(x[d + 9]) * np.float64(y[d + 9])
-        b2 += np.float64(x[d + 10]) * np.float64(y[d + 10])
-        b3 += np.float64(x[d + 11]) * np.float64(y[d + 11])
-        b4 += np.float64(x[d + 12]) * np.float64(y[d + 12])
-        b5 += np.float64(x[d + 13]) * np.float64(y[d + 13])
-        b6 += np.float64(x[d + 14]) * np.float64(y[d + 14])
-        b7 += np.float64(x[d + 15]) * np.float64(y[d + 15])
-    if whole < size:
-        rest = np.zeros(16)
-        for d in range(whole, size):
-            rest[d - whole] = np.float64(x[d]) * np.float64(y[d])
-        a0, a1, a2, a3 = a0 + rest[0], a1 + rest[1], a2 + rest[2], a3 + rest[3]
-        a4, a5, a6, a7 = a4 + rest[4], a5 + rest[5], a6 + rest[6], a7 + rest[7]
-        b0, b1, b2, b3 = b0 + rest[8], b1 + rest[9], b2 + rest[10], b3 + rest[11]
-        b4, b5, b6, b7 = b4 + rest[12], b5 + rest[13], b6 + rest[14], b7 + rest[15]
-    low = ((a0 + b0) + (a4 + b4)) + ((a2 + b2) + (a6 + b6))
-    high = ((a1 + b1) + (a5 + b5)) + ((a3 + b3) + (a7 + b7))
-    return np.float32(low + high)
+    total = _lane_sums(x, y)
+    rest = 0.0
+    for d in range(x.shape[0] - x.shape[0] % LANES, x.shape[0]):
+        rest += np.float64(x[d]) * np.float64(y[d])
+    return np.float32(total + rest)
 
 
 def similarity_rows(x: Tensor, y: Tensor) -> Tensor:
     """The same value on any device: float32 ``(..., D)`` times ``(..., D)`` (broadcast) to ``(...)``."""
     size = x.shape[-1]
-    shape = torch.broadcast_tensors(x[..., 0], y[..., 0])[0].shape
+    shape = (x[..., 0] * y[..., 0]).shape
     lanes = torch.zeros(*shape, LANES, dtype=torch.float64, device=x.device)
-    for start in range(0, size, LANES):
-        stop = min(start + LANES, size)
-        lanes[..., : stop - start] += x[..., start:stop].double() * y[..., start:stop].double()
+    whole = size - size % LANES
+    for start in range(0, whole, LANES):
+        stop = start + LANES
+        lanes += x[..., start:stop].double() * y[..., start:stop].double()
     width = LANES
     while width > 1:
         width //= 2
         lanes = lanes[..., :width] + lanes[..., width:]
-    return lanes[..., 0].to(torch.float32)
+    rest = torch.zeros_like(lanes[..., 0])
+    for d in range(whole, size):
+        rest = rest + x[..., d].double() * y[..., d].double()
+    return (lanes[..., 0] + rest).to(torch.float32)
 
 
 def unit_rows(features: FloatRows | Tensor, what: str = "features") -> FloatRows:

@@ -1,0 +1,87 @@
+"""Made-up features with the structure of re-identification features.
+
+z = person + a camera + b (person, camera) + c tracklet + d image, each drawn from a
+256-dimensional normal distribution with a power-law spectrum, is mapped to D
+dimensions, full-rank noise is added, and rows are normalised. ``early`` looks like
+the first epoch of training without labels (neighbours nearly random), ``hard`` like
+the middle, ``easy`` like the end.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+LATENT = 256
+
+
+@dataclass(frozen=True)
+class Regime:
+    """Strengths of the sources of variation, beside a person's own of 1."""
+
+    camera: float
+    person_camera: float
+    tracklet: float
+    image: float
+    noise: float
+    decay: float
+    """Exponent of the power law that the latent dimensions' scales follow."""
+
+
+REGIMES = {
+    "easy": Regime(0.35, 0.75, 0.5, 0.5, 0.5, 0.35),
+    "hard": Regime(0.6, 1.3, 0.9, 0.9, 0.7, 0.35),
+    "early": Regime(1.2, 1.0, 1.0, 3.0, 0.8, 0.75),
+}
+
+
+@dataclass(frozen=True)
+class Made:
+    """Features with what they were made from.
+
+    Attributes:
+        features: ``(N, D)`` float32, unit rows, sorted by person as a sorted file list is.
+        person: ``(N,)`` int64.
+        camera: ``(N,)`` int64.
+    """
+
+    features: npt.NDArray[np.float32]
+    person: npt.NDArray[np.int64]
+    camera: npt.NDArray[np.int64]
+
+
+def make(count: int, regime: str = "easy", *, size: int = 2048, persons: int | None = None, cameras: int = 6,
+         seed: int = 0) -> Made:  # fmt: skip
+    """``count`` features of ``size`` dimensions; about 17 images a person by default, 2 to 72 each."""
+    random = np.random.default_rng(seed)
+    strength = REGIMES[regime]
+    persons = persons or max(1, round(count / 17.2))
+    share = np.clip(random.gamma(2.2, 1.0, persons) + 0.15, 0.15, 6)
+    person = np.sort(random.choice(persons, count, p=share / share.sum()))
+    camera = random.integers(0, cameras, count)
+    track = person * (cameras * 3) + camera * 3 + random.integers(0, 3, count)
+    order = np.lexsort((track, person))
+    person, camera, track = person[order], camera[order], track[order]
+    scale = np.arange(1, LATENT + 1, dtype=np.float64) ** -strength.decay
+    scale /= np.sqrt((scale**2).sum())
+
+    def draw(groups: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        _, member = np.unique(groups, return_inverse=True)
+        values = random.standard_normal((int(member.max()) + 1, LATENT), dtype=np.float32) * scale.astype(
+            np.float32
+        )
+        return values[member]
+
+    latent = draw(person)
+    latent += np.float32(strength.camera) * draw(camera)
+    latent += np.float32(strength.person_camera) * draw(person * cameras + camera)
+    latent += np.float32(strength.tracklet) * draw(track)
+    latent += np.float32(strength.image) * draw(np.arange(count))
+    mixing = np.linalg.qr(random.standard_normal((size, min(LATENT, size))))[0].T.astype(np.float32)
+    features = np.empty((count, size), np.float32)
+    for start in range(0, count, 8192):
+        block = latent[start : start + 8192, : len(mixing)] @ mixing
+        noise = random.standard_normal(block.shape, dtype=np.float32)
+        block += np.float32(strength.noise / np.sqrt(size)) * noise
+        features[start : start + 8192] = block / np.linalg.norm(block, axis=1, keepdims=True)
+    return Made(features, person.astype(np.int64), camera.astype(np.int64))

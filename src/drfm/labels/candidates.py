@@ -1,0 +1,158 @@
+"""Compiled kernels that keep the best k exact neighbours of each row."""
+
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import types
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
+
+from drfm.labels.reciprocal import grown
+from drfm.labels.similarity import similarity
+
+STRIPE = 16
+"""Bounds that are compared at once."""
+
+
+@numba.njit(cache=True, nogil=True)
+def insert(value: Any, row: Any, index: Any, exact: Any) -> None:
+    """Put a neighbour into a list sorted by (similarity descending, index ascending), once."""
+    at = index.shape[0]
+    while at > 0 and (value > exact[at - 1] or (value == exact[at - 1] and row < index[at - 1])):
+        at -= 1
+    if at == index.shape[0] or (at > 0 and value == exact[at - 1] and row == index[at - 1]):
+        return
+    for c in range(index.shape[0] - 1, at, -1):
+        exact[c] = exact[c - 1]
+        index[c] = index[c - 1]
+    exact[at] = value
+    index[at] = row
+
+
+@numba.njit(cache=True, nogil=True)
+def rescore(first: int, last: int, asked: Any, rows: Any, target: Any, candidates: Any, bounds: Any,
+            index: Any, exact: Any) -> None:  # fmt: skip
+    """Give list ``target[i]`` the exact similarities of those ``candidates[i]`` that their bounds allow."""
+    k = index.shape[1]
+    for i in range(first, last):
+        t = target[i]
+        for c in range(candidates.shape[1]):
+            if bounds[i, c] >= exact[t, k - 1]:
+                row = candidates[i, c]
+                insert(similarity(asked[t], rows[row]), row, index[t], exact[t])
+
+
+@numba.njit(cache=True, nogil=True)
+def all_pairs(first: int, last: int, asked: Any, rows: Any, index: Any, exact: Any) -> None:
+    """Exact similarities with every row."""
+    for i in range(first, last):
+        for row in range(rows.shape[0]):
+            insert(similarity(asked[i], rows[row]), np.int32(row), index[i], exact[i])
+
+
+@numba.njit(cache=True, nogil=True)
+def _products(x: Any, rows: Any, offset: int, which: Any, count: int, out: Any) -> None:
+    """Exact integer products of a 16-bit row with the rows ``offset + which``, four at a time."""
+    for c in range(0, count, 4):
+        y0 = rows[offset + which[c]]
+        y1 = rows[offset + which[min(c + 1, count - 1)]]
+        y2 = rows[offset + which[min(c + 2, count - 1)]]
+        y3 = rows[offset + which[min(c + 3, count - 1)]]
+        t0 = t1 = t2 = t3 = np.int32(0)
+        for d in range(x.shape[0]):
+            v = np.int32(x[d])
+            t0 = np.int32(t0 + np.int32(v * np.int32(y0[d])))
+            t1 = np.int32(t1 + np.int32(v * np.int32(y1[d])))
+            t2 = np.int32(t2 + np.int32(v * np.int32(y2[d])))
+            t3 = np.int32(t3 + np.int32(v * np.int32(y3[d])))
+        out[c], out[c + 1], out[c + 2], out[c + 3] = t0, t1, t2, t3
+
+
+@intrinsic
+def _reaching(typing: Any, values: Any, at: Any, limit: Any, limits: Any) -> Any:
+    """Bit b of the result: ``values[at + b]`` reaches ``limit`` or ``limits[at + b]``, for 16 of them."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector, word = ir.VectorType(ir.FloatType(), STRIPE), ir.IntType(STRIPE)
+        value, position, threshold, own = arguments
+        loaded = []
+        for kind, array in ((signature.args[0], value), (signature.args[3], own)):
+            start = builder.gep(make_array(kind)(context, builder, array).data, [position])
+            loaded.append(builder.load(builder.bitcast(start, vector.as_pointer()), align=4))
+        empty = ir.Constant(vector, ir.Undefined)
+        single = builder.insert_element(empty, threshold, ir.Constant(ir.IntType(32), 0))
+        lanes = ir.Constant(ir.VectorType(ir.IntType(32), STRIPE), [0] * STRIPE)
+        first = builder.fcmp_ordered(">=", loaded[0], builder.shuffle_vector(single, empty, lanes))
+        mask = builder.bitcast(builder.or_(first, builder.fcmp_ordered(">=", *loaded)), word)
+        return builder.zext(mask, ir.IntType(32))
+
+    return types.uint32(values, types.intp, types.float32, limits), build
+
+
+@numba.njit(cache=True, nogil=True)
+def _passing(bounds: Any, limit: Any, limits: Any, begin: int, out: Any) -> int:
+    """Columns from ``begin`` on whose bound reaches the row's limit or their own."""
+    held = 0
+    size = bounds.shape[0]
+    whole = size - size % STRIPE
+    for start in range(begin - begin % STRIPE, whole, STRIPE):
+        if _reaching(bounds, start, limit, limits):
+            for b in range(max(start, begin), start + STRIPE):
+                out[held] = b
+                held += (bounds[b] >= limit) | (bounds[b] >= limits[b])
+    for b in range(max(whole, begin), size):
+        out[held] = b
+        held += (bounds[b] >= limit) | (bounds[b] >= limits[b])
+    return held
+
+
+@numba.njit(cache=True, nogil=True)
+def scan(first: int, last: int, bounds: Any, slack: Any, asked: Any, rows: Any, short_asked: Any,
+         short_rows: Any, scale: Any, error: Any, row_start: int, column_start: int, mirrored: Any, limits: Any,
+         index: Any, exact: Any) -> Any:  # fmt: skip
+    """Exact similarities of the pairs of a block that its bounds cannot rule out.
+
+    ``bounds`` are the ``(A, B)`` products of codes of a block that begins at ``row_start`` and
+    ``column_start``; plus ``slack`` they bound similarities from above. ``scale`` turns products of the
+    16-bit rows into similarities, off by ``error`` at most. With ``mirrored`` a pair serves its column
+    too, whose k-th similarity less slack is in ``limits``, and only columns not before the row are
+    looked at. Rows ``first`` to ``last`` of the block update their own lists.
+
+    Returns column, row and similarity of the pairs that the lists of their columns may want, and how many
+    pairs passed the first bound.
+    """
+    column, row = np.empty(64, np.int32), np.empty(64, np.int32)
+    value = np.empty(64, np.float32)
+    passed = np.empty(bounds.shape[1] + 1, np.int32)
+    product = np.empty(bounds.shape[1] + 4, np.int32)
+    size, looked = 0, 0
+    k = index.shape[1]
+    for a in range(first, last):
+        i = row_start + a
+        begin = max(0, i - column_start) if mirrored else 0
+        held = _passing(bounds[a], exact[i, k - 1] - slack, limits, begin, passed)
+        looked += held
+        _products(short_asked[i], short_rows, column_start, passed, held, product)
+        for c in range(held):
+            j = column_start + passed[c]
+            low = exact[i, k - 1]
+            if mirrored:
+                low = min(low, exact[j, k - 1])
+            if np.float32(product[c]) * scale + error < low:
+                continue
+            s = similarity(asked[i], rows[j])
+            insert(s, np.int32(j), index[i], exact[i])
+            if mirrored and j != i and s >= exact[j, k - 1]:
+                column, row, value = grown(column, size + 1), grown(row, size + 1), grown(value, size + 1)
+                column[size], row[size], value[size] = j, i, s
+                size += 1
+    return column[:size], row[:size], value[:size], looked
+
+
+@numba.njit(cache=True, nogil=True)
+def insert_all(column: Any, row: Any, value: Any, index: Any, exact: Any) -> None:
+    """Give the columns of mirrored pairs what :func:`scan` found for them."""
+    for p in range(column.shape[0]):
+        insert(value[p], row[p], index[column[p]], exact[column[p]])

@@ -1,0 +1,205 @@
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+sys.path.insert(0, str(Path(__file__).parent))
+import dense_oracle
+
+from drfm.errors import DrfmError
+from drfm.labels import screening, sweep
+from drfm.labels.neighbours import k_nearest
+from drfm.labels.similarity import similarity, similarity_rows
+
+
+def unit(rows):
+    rows = np.asarray(rows, np.float32)
+    return np.ascontiguousarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+
+
+def clustered(count, size=64, persons=None, seed=0, spread=0.6):
+    random = np.random.default_rng(seed)
+    centres = random.standard_normal((persons or max(1, count // 9), size))
+    rows = centres[np.sort(random.integers(0, len(centres), count))]
+    return unit(rows + spread * random.standard_normal((count, size)))
+
+
+def quantised(count, size, levels, seed):
+    random = np.random.default_rng(seed)
+    rows = random.integers(-levels, levels + 1, (count, size)).astype(np.float32)
+    rows[:, 0] += levels + 1
+    return unit(rows)
+
+
+def expected(rows, k, queries=None):
+    near = (rows if queries is None else queries).astype(np.float64) @ rows.astype(np.float64).T
+    near = near.astype(np.float32)
+    order = np.argsort(-near, axis=1, kind="stable")[:, :k]
+    return order, np.take_along_axis(near, order, 1)
+
+
+def same(found, wanted):
+    np.testing.assert_array_equal(found.index, wanted[0])
+    np.testing.assert_array_equal(found.similarity, wanted[1])
+
+
+@pytest.mark.parametrize("size", [1, 7, 16, 33, 100])
+def test_similarity_is_the_float64_product_and_the_same_on_a_tensor(size):
+    rows = unit(np.random.default_rng(size).standard_normal((12, size)))
+    one_by_one = np.array([[similarity(x, y) for y in rows] for x in rows])
+    np.testing.assert_array_equal(one_by_one, dense_oracle.similarities(rows))
+    tensor = torch.from_numpy(rows)
+    np.testing.assert_array_equal(similarity_rows(tensor[:, None], tensor[None]).numpy(), one_by_one)
+
+
+@pytest.mark.parametrize("method", ["auto", "blocks", "screened", "device"])
+@pytest.mark.parametrize("count", [40, 300])
+def test_every_exact_method_finds_the_same(method, count):
+    rows = clustered(count, 24)
+    same(k_nearest(rows, 7, method=method), expected(rows, 7))
+
+
+def test_bounds_in_a_subspace_over_several_blocks(monkeypatch):
+    monkeypatch.setattr(sweep, "BLOCK", (64, 128))
+    monkeypatch.setattr(sweep, "RANK", 16)
+    monkeypatch.setattr(sweep, "POOL", 64)
+    monkeypatch.setattr(sweep, "CELL", 32)
+    rows = clustered(700, 48)[np.random.default_rng(0).permutation(700)]
+    found = k_nearest(rows, 9, method="screened")
+    assert found.facts["rank"] in (17, 48)
+    same(found, expected(rows, 9))
+    part = k_nearest(rows, 9, method="screened", row_range=(130, 411))
+    same(part, tuple(x[130:411] for x in expected(rows, 9)))
+    asked = clustered(130, 48, seed=5)
+    same(k_nearest(rows, 9, method="screened", queries=asked), expected(rows, 9, asked))
+
+
+@pytest.mark.parametrize("product", ["numpy float32", "torch float32", "torch bfloat16"])
+@pytest.mark.parametrize("rank", [None, 8, 30])
+def test_bounds_are_never_below_the_similarity(product, rank):
+    rows = clustered(300, 64)
+    basis = None if rank is None else screening.principal_directions(rows, rank)
+    screen = screening.make_screen(rows, basis, product)
+    bounds = screen.bounds(slice(None), screen, slice(None)) + np.float32(screen.slack)
+    exact = rows.astype(np.float64) @ rows.astype(np.float64).T
+    assert (bounds >= exact).all()
+
+
+def test_short_integers_keep_to_their_error():
+    rows = np.concatenate([clustered(200, 64), np.eye(64, dtype=np.float32)])
+    short, error = screening.shorten(rows)
+    products = short.astype(np.int64) @ short.astype(np.int64).T
+    assert np.abs(products).max() < 2**31
+    exact = rows.astype(np.float64) @ rows.astype(np.float64).T
+    assert np.abs(products / screening.SHORT_SCALE**2 - exact).max() <= error
+
+
+def test_bfloat16_codes_give_the_same_neighbours(monkeypatch):
+    monkeypatch.setattr(screening, "fastest_product", lambda threads: "torch bfloat16")
+    rows = clustered(400, 32)
+    same(k_nearest(rows, 6, method="screened"), expected(rows, 6))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 60), st.integers(1, 12), st.integers(1, 3), st.integers(1, 12), st.integers(0, 99))
+def test_ties_are_broken_by_index_in_every_method(count, size, levels, k, seed):
+    rows = quantised(count, size, levels, seed)
+    wanted = expected(rows, min(k, count))
+    for method in ("blocks", "screened", "device"):
+        same(k_nearest(rows, k, method=method), wanted)
+
+
+@pytest.mark.parametrize("method", ["blocks", "screened", "device"])
+def test_more_duplicates_than_candidates(method):
+    rows = np.repeat(clustered(3, 8, persons=3), 60, axis=0)
+    same(k_nearest(rows, 5, method=method), expected(rows, 5))
+
+
+def test_the_result_does_not_depend_on_threads_or_blocks(monkeypatch):
+    rows = clustered(500, 32)
+    before = torch.get_num_threads()
+    results = []
+    try:
+        for threads, block in ((1, (64, 64)), (3, (128, 32))):
+            torch.set_num_threads(threads)
+            monkeypatch.setattr(sweep, "BLOCK", block)
+            results.append(k_nearest(rows, 8, method="screened"))
+    finally:
+        torch.set_num_threads(before)
+    same(results[0], (results[1].index, results[1].similarity))
+
+
+def test_k_is_cut_and_empty_input_has_empty_lists():
+    rows = clustered(3, 8)
+    assert k_nearest(rows, 10).index.shape == (3, 3)
+    assert k_nearest(np.empty((0, 8), np.float32), 4).index.shape == (0, 0)
+    assert k_nearest(rows, 2, queries=rows[:0]).index.shape == (0, 2)
+    assert k_nearest(torch.from_numpy(rows), 2, row_range=(1, 1)).index.shape == (0, 2)
+
+
+@pytest.mark.parametrize("method", ["auto", "device"])
+def test_bad_input_is_refused_in_one_line(method):
+    rows = clustered(5, 8)
+    broken = rows.copy()
+    broken[2, 3] = np.nan
+    cases = [
+        (broken, 2, {}),
+        (rows * 3, 2, {}),
+        (rows[0], 2, {}),
+        (rows, 0, {}),
+        (rows, 2, {"row_range": (3, 9)}),
+    ]
+    for features, k, options in cases:
+        with pytest.raises(DrfmError) as caught:
+            k_nearest(torch.from_numpy(features), k, method=method, **options)
+        assert "\n" not in str(caught.value)
+
+
+def test_faiss_measures_its_recall():
+    pytest.importorskip("faiss")
+    rows = clustered(600, 16)
+    found = k_nearest(rows, 5, method="faiss")
+    assert found.index.shape == (600, 5)
+    assert found.facts["recall"] > 0.9
+    missed = 1 - (found.index[:256, :, None] == expected(rows, 5)[0][:256, None]).any(2).mean()
+    assert missed < 0.2
+
+
+def _rank(rank, folder):
+    import torch.distributed as dist
+
+    from drfm.labels.distributed import neighbours_distributed
+
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    torch.set_num_threads(1)
+    found = neighbours_distributed(clustered(301, 24), 6)
+    np.savez(Path(folder) / f"{rank}.npz", index=found.index, similarity=found.similarity)
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_find_the_same(tmp_path):
+    import multiprocessing
+
+    context = multiprocessing.get_context("spawn")
+    ranks = [context.Process(target=_rank, args=(rank, str(tmp_path))) for rank in range(2)]
+    for process in ranks:
+        process.start()
+    for process in ranks:
+        process.join()
+    wanted = expected(clustered(301, 24), 6)
+    for rank in range(2):
+        with np.load(tmp_path / f"{rank}.npz") as found:
+            np.testing.assert_array_equal(found["index"], wanted[0])
+            np.testing.assert_array_equal(found["similarity"], wanted[1])
+
+
+def test_without_a_process_group_it_is_the_plain_search():
+    from drfm.labels.distributed import neighbours_distributed
+
+    rows = clustered(50, 8)
+    same(neighbours_distributed(rows, 4), expected(rows, 4))
