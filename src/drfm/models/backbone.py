@@ -12,11 +12,13 @@ class Backbone(nn.Module):
         out_channels: channels of the map, and so the dimension D of a feature.
         stem: names of the submodules before the first stage, which two encoders may share.
         head_keys: prefixes of checkpoint entries that belong to a classifier and are dropped.
+        folds: every BatchNorm2d is registered right behind the convolution that feeds it.
     """
 
     out_channels: int
     stem: tuple[str, ...]
     head_keys: tuple[str, ...] = ()
+    folds: bool = True
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute the feature map."""

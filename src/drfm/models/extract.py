@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from drfm.models.features import Features
+from drfm.models.folding import folded
 from drfm.models.inputs import to_input
 from drfm.progress import progress_bar
 from drfm.resolution.pairs import PairSet
@@ -23,7 +24,8 @@ def extract(
 ) -> Features:
     """Features of every pair, in eval mode and without augmentation.
 
-    Every module keeps the mode that it was in. The model has to be on ``device`` already.
+    Works on a copy with BatchNorm folded into the convolutions, so ``model`` itself keeps its mode and
+    its statistics. The model has to be on ``device`` already.
 
     Args:
         model: a :class:`~drfm.models.dual.DualEncoder`, or any module that maps two batches of images
@@ -39,22 +41,17 @@ def extract(
     """
     device = torch.device(device)
     features: Features = {}
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with progress_bar("extract", len(pairs)) as bar:
-            # No pairs make one empty batch, which knows the spaces and D.
-            for start in range(0, max(1, len(pairs)), batch_size):
-                rows = slice(start, start + batch_size)
-                hr, lr = to_input(pairs.hr[rows], device), to_input(pairs.lr[rows], device)
-                for name, value in _spaces(model, hr, lr, precision, flip).items():
-                    if start == 0:
-                        features[name] = torch.empty(len(pairs), value.shape[1])
-                    features[name][rows] = value.cpu()
-                bar.advance(len(hr))
-    finally:
-        for module, training in modes:
-            module.training = training
+    network = folded(model)
+    with progress_bar("extract", len(pairs)) as bar:
+        # No pairs make one empty batch, which knows the spaces and D.
+        for start in range(0, max(1, len(pairs)), batch_size):
+            rows = slice(start, start + batch_size)
+            hr, lr = to_input(pairs.hr[rows], device), to_input(pairs.lr[rows], device)
+            for name, value in _spaces(network, hr, lr, precision, flip).items():
+                if start == 0:
+                    features[name] = torch.empty(len(pairs), value.shape[1])
+                features[name][rows] = value.cpu()
+            bar.advance(len(hr))
     return features
 
 

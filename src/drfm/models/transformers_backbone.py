@@ -22,6 +22,8 @@ class TransformersBackbone(Backbone):
         DrfmError: transformers is missing, the configuration cannot be had, or it is no such model.
     """
 
+    folds = False
+
     def __init__(self, name: str) -> None:
         super().__init__()
         self.name = name
