@@ -1,0 +1,149 @@
+"""Ranking a gallery: the project beside a stored distance matrix that is sorted row by row.
+
+`python benchmarks/ranking.py` measures Market-1501's size (3,368 queries, 15,913 images, 2,048
+dimensions) and writes benchmarks/results/ranking.json. The bar is the time of the matrix product alone.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from drfm.evaluation.metrics import exact, multi_shot
+from drfm.evaluation.ranking import Labels, rank, similarity_blocks
+from measure import alternate, machine, say, watched, write
+from synthetic import make
+
+
+def prepare(folder: Path, queries: int, images: int, size: int, regime: str, seed: int = 0) -> None:
+    """Write features and labels of both sides into ``folder``."""
+    made = make(queries + images, regime, size=size, persons=max(2, round(750 * images / 15913)), seed=seed)
+    order = np.random.default_rng(seed).permutation(queries + images)
+    for side, rows in (("query", order[:queries]), ("gallery", order[queries:])):
+        np.save(folder / f"{side}.npy", made.features[rows])
+        np.save(folder / f"{side}_labels.npy", np.stack([made.person[rows], made.camera[rows]]))
+
+
+def load(folder: Path) -> tuple[torch.Tensor, torch.Tensor, Labels, Labels]:
+    """What :func:`prepare` wrote."""
+    features = [torch.from_numpy(np.load(folder / f"{side}.npy")) for side in ("query", "gallery")]
+    labels = [Labels(*np.load(folder / f"{side}_labels.npy")) for side in ("query", "gallery")]
+    return features[0], features[1], labels[0], labels[1]
+
+
+def product(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
+    """The floor: the blocked matrix product, thrown away."""
+    query, gallery, _, _ = load(folder)
+    next(similarity_blocks(query, gallery))
+    result: dict[str, Any] = {}
+    with watched(result):
+        for _ in similarity_blocks(query, gallery):
+            pass
+    return result
+
+
+def drfm(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
+    """The project: product and ranks in one pass, with what ``options`` asks for.
+
+    The product alone is run before and after in the same process, so that ``share`` compares like with like.
+    """
+    query, gallery, query_labels, gallery_labels = load(folder)
+    few = Labels(query_labels.persons[:64], query_labels.cameras[:64])
+    rank(similarity_blocks(query[:64], gallery), few, gallery_labels, **options)
+    result: dict[str, Any] = {}
+    floor = [_seconds(query, gallery)]
+    with watched(result):
+        ranking = rank(similarity_blocks(query, gallery), query_labels, gallery_labels, **options)
+    floor.append(_seconds(query, gallery))
+    result["share"] = result["seconds"] / statistics.mean(floor)
+    result["scores"] = multi_shot(ranking)
+    if options.get("expectation"):
+        result["exact"] = exact(ranking)
+    return result
+
+
+def _seconds(query: torch.Tensor, gallery: torch.Tensor) -> float:
+    begin = time.perf_counter()
+    for _ in similarity_blocks(query, gallery):
+        pass
+    return time.perf_counter() - begin
+
+
+def dense(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
+    """The usual way: one distance matrix, a sort of each row, and a loop over queries."""
+    query, gallery, query_labels, gallery_labels = load(folder)
+    result: dict[str, Any] = {}
+    with watched(result):
+        distance = (2 - 2 * (query @ gallery.T)).numpy()
+        order = np.argsort(distance, axis=1, kind="stable")
+        match = gallery_labels.persons[order] == query_labels.persons[:, None]
+        seen = match & (gallery_labels.cameras[order] == query_labels.cameras[:, None])
+        first, precision, inverse = [], [], []
+        for hits, drop in zip(match, seen, strict=True):
+            ranks = np.flatnonzero(hits[~drop]) + 1
+            if len(ranks):
+                first.append(ranks[0])
+                precision.append(float(np.mean(np.arange(1, len(ranks) + 1) / ranks)))
+                inverse.append(len(ranks) / ranks[-1])
+    result["scores"] = {f"rank{k}": float(np.mean(np.array(first) <= k)) for k in (1, 5, 10, 20)}
+    result["scores"] |= {"map": float(np.mean(precision)), "minp": float(np.mean(inverse))}
+    return result
+
+
+SIDES = {"product": product, "drfm": drfm, "dense": dense}
+KINDS: dict[str, dict[str, Any]] = {
+    "multi_shot": {},
+    "draws": {"draws": 10},
+    "expectation": {"draws": 10, "expectation": True},
+}
+
+
+def main() -> None:
+    """Measure one side (called by itself in a fresh process), or all of them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--queries", type=int, default=3368)
+    parser.add_argument("--images", type=int, default=15913)
+    parser.add_argument("--size", type=int, default=2048)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--regime", default="hard", choices=("easy", "hard", "early"))
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "ranking.json")
+    parser.add_argument("--side", choices=SIDES)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--options", type=json.loads, default={})
+    asked = parser.parse_args()
+    if asked.side:
+        sys.stdout.write(json.dumps(SIDES[asked.side](asked.folder, asked.options)) + "\n")
+        return
+    names = ("queries", "images", "size", "regime")
+    report: dict[str, Any] = {"machine": machine(), **{name: getattr(asked, name) for name in names}}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        prepare(folder, *(getattr(asked, name) for name in names))
+        script = Path(__file__).resolve()
+        report["sides"] = alternate(script, ["product", "dense", "drfm"], folder, asked.repeats)
+        for kind in ("draws", "expectation"):
+            options = KINDS[kind]
+            report["sides"][f"drfm_{kind}"] = alternate(script, ["drfm"], folder, asked.repeats, **options)[
+                "drfm"
+            ]
+    sides = report["sides"]
+    ours, theirs = sides["drfm"], sides["dense"]
+    report["speedup"] = theirs["seconds"] / ours["seconds"]
+    report["largest_difference"] = max(abs(ours["scores"][k] - theirs["scores"][k]) for k in theirs["scores"])
+    write(asked.out, report)
+    for name, side in sides.items():
+        share = f"  {side['share']:.2f} x product" if "share" in side else ""
+        cost = f"{side['seconds']:8.3f} s  {side['peak_mb']:8.0f} MB"
+        say(f"{name:18} {cost}{share}  other processes {side['other_cores']:.2f} cores")
+    say(f"{report['speedup']:.1f} times faster; scores differ by {report['largest_difference']:.1e} at most")
+
+
+if __name__ == "__main__":
+    main()
