@@ -80,6 +80,16 @@ def watched(result: dict[str, Any]) -> Iterator[None]:
     result["base_mb"] = before / 1e6
 
 
+def wait_until_idle(limit: float, load: float = 0.3) -> None:
+    """Return once other processes use less than ``load`` cores, or after ``limit`` seconds."""
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        busy, cpu = _busy(), time.process_time()
+        time.sleep(2)
+        if (_busy() - busy - (time.process_time() - cpu)) / 2 < load:
+            return
+
+
 def fresh(script: Path, side: str, folder: Path, **options: Any) -> dict[str, Any]:
     """Run one side of ``script`` in a new process and return what it measured, or ``{"error": ...}``."""
     command = [
@@ -99,12 +109,18 @@ def fresh(script: Path, side: str, folder: Path, **options: Any) -> dict[str, An
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def alternate(script: Path, sides: list[str], folder: Path, repeats: int, **options: Any) -> dict[str, Any]:
-    """Run the sides in turn, A B A B, and return each one's runs with their medians."""
+def alternate(
+    script: Path, sides: list[str], folder: Path, repeats: int, *, idle: float = 0, **options: Any
+) -> dict[str, Any]:
+    """Run the sides in turn, A B A B, and return each one's runs with their medians.
+
+    Before each run, wait up to ``idle`` seconds for other processes to be quiet.
+    """
     runs: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
     for _ in range(repeats):
         for side in sides:
             if not any("error" in run for run in runs[side]):
+                wait_until_idle(idle)
                 runs[side].append(fresh(script, side, folder, **options))
                 say(f"  {side}: {runs[side][-1].get('seconds', runs[side][-1].get('error'))}")
     return {side: summary(results) for side, results in runs.items()}

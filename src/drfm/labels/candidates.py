@@ -109,50 +109,75 @@ def _passing(bounds: Any, limit: Any, limits: Any, begin: int, out: Any) -> int:
 
 
 @numba.njit(cache=True, nogil=True)
-def scan(first: int, last: int, bounds: Any, slack: Any, asked: Any, rows: Any, short_asked: Any,
-         short_rows: Any, scale: Any, error: Any, row_start: int, column_start: int, mirrored: Any, limits: Any,
-         index: Any, exact: Any) -> Any:  # fmt: skip
+def fill(bounds: Any, width: int, target: Any, pool: Any, short_asked: Any, short_rows: Any, scale: Any,
+         error: Any, index: Any, floor: Any) -> None:  # fmt: skip
+    """Give list ``target[a]`` lower bounds of similarities to the pool's ``width`` best rows by upper bounds."""
+    best, at = np.empty(width, np.float32), np.empty(width, np.int32)
+    which, product = np.empty(width, np.int32), np.empty(width + 4, np.int32)
+    never = np.full(bounds.shape[1], np.inf, np.float32)
+    whole = bounds.shape[1] - bounds.shape[1] % STRIPE
+    for a in range(bounds.shape[0]):
+        best[:] = -np.inf
+        at[:] = 2147483647
+        for start in range(0, whole, STRIPE):
+            if _reaching(bounds[a], start, best[width - 1], never):
+                for b in range(start, start + STRIPE):
+                    insert(bounds[a, b], np.int32(b), at, best)
+        for b in range(whole, bounds.shape[1]):
+            insert(bounds[a, b], np.int32(b), at, best)
+        for c in range(width):
+            which[c] = pool[at[c]]
+        t = target[a]
+        _products(short_asked[t], short_rows, 0, which, width, product)
+        for c in range(width):
+            insert(np.float32(product[c]) * scale - error, which[c], index[t], floor[t])
+
+
+@numba.njit(cache=True, nogil=True)
+def scan(bounds: Any, slack: Any, asked: Any, rows: Any, short_asked: Any, short_rows: Any, scale: Any,
+         error: Any, row_start: int, column_start: int, mirrored: Any, limits: Any, floor: Any,
+         exact: Any) -> Any:  # fmt: skip
     """Exact similarities of the pairs of a block that its bounds cannot rule out.
 
     ``bounds`` are the ``(A, B)`` products of codes of a block that begins at ``row_start`` and
     ``column_start``; plus ``slack`` they bound similarities from above. ``scale`` turns products of the
     16-bit rows into similarities, off by ``error`` at most. With ``mirrored`` a pair serves its column
-    too, whose k-th similarity less slack is in ``limits``, and only columns not before the row are
-    looked at. Rows ``first`` to ``last`` of the block update their own lists.
+    too, whose k-th similarity less slack is in ``limits``, and only columns not before the row are looked
+    at. A list's k-th similarity is known to be ``floor`` at least. Other threads may raise the lists' ``exact`` meanwhile: an old value only lets more pairs through.
 
-    Returns column, row and similarity of the pairs that the lists of their columns may want, and how many
-    pairs passed the first bound.
+    Returns row, column and similarity of the pairs that a list may want, and how many pairs passed the
+    first bound.
     """
-    column, row = np.empty(64, np.int32), np.empty(64, np.int32)
+    row, column = np.empty(64, np.int32), np.empty(64, np.int32)
     value = np.empty(64, np.float32)
     passed = np.empty(bounds.shape[1] + 1, np.int32)
     product = np.empty(bounds.shape[1] + 4, np.int32)
     size, looked = 0, 0
-    k = index.shape[1]
-    for a in range(first, last):
+    k = exact.shape[1]
+    for a in range(bounds.shape[0]):
         i = row_start + a
         begin = max(0, i - column_start) if mirrored else 0
-        held = _passing(bounds[a], exact[i, k - 1] - slack, limits, begin, passed)
+        own = max(exact[i, k - 1], floor[i])
+        held = _passing(bounds[a], own - slack, limits, begin, passed)
         looked += held
         _products(short_asked[i], short_rows, column_start, passed, held, product)
+        row, column, value = grown(row, size + held), grown(column, size + held), grown(value, size + held)
         for c in range(held):
             j = column_start + passed[c]
-            low = exact[i, k - 1]
-            if mirrored:
-                low = min(low, exact[j, k - 1])
+            low = min(own, max(exact[j, k - 1], floor[j])) if mirrored else own
             if np.float32(product[c]) * scale + error < low:
                 continue
             s = similarity(asked[i], rows[j])
-            insert(s, np.int32(j), index[i], exact[i])
-            if mirrored and j != i and s >= exact[j, k - 1]:
-                column, row, value = grown(column, size + 1), grown(row, size + 1), grown(value, size + 1)
-                column[size], row[size], value[size] = j, i, s
+            if s >= low:
+                row[size], column[size], value[size] = i, j, s
                 size += 1
-    return column[:size], row[:size], value[:size], looked
+    return row[:size], column[:size], value[:size], looked
 
 
 @numba.njit(cache=True, nogil=True)
-def insert_all(column: Any, row: Any, value: Any, index: Any, exact: Any) -> None:
-    """Give the columns of mirrored pairs what :func:`scan` found for them."""
-    for p in range(column.shape[0]):
-        insert(value[p], row[p], index[column[p]], exact[column[p]])
+def insert_all(row: Any, column: Any, value: Any, mirrored: Any, index: Any, exact: Any) -> None:
+    """Give the lists of both sides of each pair, or of its row alone, what :func:`scan` found."""
+    for p in range(row.shape[0]):
+        insert(value[p], column[p], index[row[p]], exact[row[p]])
+        if mirrored and row[p] != column[p]:
+            insert(value[p], row[p], index[column[p]], exact[column[p]])

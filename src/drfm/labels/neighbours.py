@@ -13,7 +13,7 @@ from drfm.errors import DrfmError
 from drfm.labels import candidates, screening
 from drfm.labels.parallel import in_parts
 from drfm.labels.similarity import FloatRows, unit_rows
-from drfm.labels.sweep import Lists, sweep
+from drfm.labels.sweep import EMPTY, Lists, sweep
 
 Method = Literal["auto", "blocks", "screened", "device", "faiss"]
 SMALL = 1500
@@ -79,9 +79,7 @@ def k_nearest(
         from drfm.labels.approximate import k_nearest_with_faiss
 
         return k_nearest_with_faiss(rows, asked, k)
-    lists = Lists(
-        np.full((len(asked), k), 2**31 - 1, np.int32), np.full((len(asked), k), -np.inf, np.float32)
-    )
+    lists = Lists(np.full((len(asked), k), EMPTY, np.int32), np.full((len(asked), k), -np.inf, np.float32))
     facts: dict[str, Any] = {"method": "blocks"}
     if len(asked) and k:
         small = len(rows) < SMALL or 8 * k > len(rows)

@@ -20,8 +20,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.linalg import solve_triangular
 from torch import Tensor
 
+from drfm.labels.parallel import each, single_products
 from drfm.labels.similarity import FloatRows
 
 UNIT = 2.0**-24
@@ -55,6 +57,10 @@ class Screen:
         if self.product == "numpy float32":
             return np.asarray(first.numpy() @ second.numpy().T)
         return (first @ second.T).float().numpy()
+
+    def chosen(self, rows: npt.NDArray[np.int64]) -> "Screen":
+        """The codes of some rows."""
+        return Screen(self.codes[torch.from_numpy(rows)], self.slack, self.product)
 
 
 @functools.cache
@@ -92,20 +98,27 @@ def principal_directions(rows: FloatRows, rank: int) -> npt.NDArray[np.float32]:
     """
     step = max(1, len(rows) // SAMPLE)
     sample = np.ascontiguousarray(rows[::step][:SAMPLE])
-    start = np.random.default_rng(0).standard_normal((len(sample), rank), dtype=np.float32)
-    basis = sample.T @ start
-    for _ in range(2):
-        basis = sample.T @ (sample @ _orthonormal(basis))
-    return _orthonormal(basis)
+    start = np.random.default_rng(0).standard_normal((rank, len(sample)), dtype=np.float32)
+    spans = [slice(at, at + 256) for at in range(0, len(sample), 256)]
+
+    def energy(transposed: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        parts = each(lambda span: (sample[span] @ transposed.T).T @ sample[span], spans)
+        return np.asarray(np.sum(parts, axis=0), np.float32)
+
+    basis = start @ sample
+    with single_products():
+        for _ in range(2):
+            basis = energy(_orthonormal(basis, 1))
+        return np.ascontiguousarray(_orthonormal(basis, 2).T)
 
 
-def _orthonormal(columns: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Columns of the same span, orthonormal to float32: Cholesky factors, twice, in float64."""
-    wide = columns.astype(np.float64)
-    for _ in range(2):
-        wide /= np.linalg.norm(wide, axis=0) + 1e-300
-        factor = np.linalg.cholesky(wide.T @ wide + 1e-14 * np.eye(wide.shape[1]))
-        wide = np.linalg.solve(factor, wide.T).T
+def _orthonormal(vectors: npt.NDArray[np.float32], passes: int) -> npt.NDArray[np.float32]:
+    """Rows of the same span, orthonormal to float32 after two passes of a Cholesky factor in float64."""
+    wide = vectors.astype(np.float64)
+    for _ in range(passes):
+        wide /= np.linalg.norm(wide, axis=1, keepdims=True) + 1e-300
+        factor = np.linalg.cholesky(wide @ wide.T + 1e-14 * np.eye(len(wide)))
+        wide = np.asarray(solve_triangular(factor, wide, lower=True, check_finite=False))
     return np.ascontiguousarray(wide, dtype=np.float32)
 
 

@@ -6,9 +6,9 @@ result. With the rows searched among themselves each pair is looked at once and
 serves both of its rows.
 """
 
+import threading
 import time
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,15 +16,20 @@ import numpy.typing as npt
 import torch
 
 from drfm.labels import candidates, screening
-from drfm.labels.parallel import in_parts
+from drfm.labels.parallel import each
 from drfm.labels.similarity import FloatRows
 
 BLOCK = (1024, 2048)
 """Rows and columns of a block of bounds: 8 MB of float32."""
-RANK = 256
-"""Coordinates of the codes."""
+RANK = 255
+"""Coordinates of the codes, beside the length of what they miss."""
 POOL = 1024
 """Rows that a row's list is first filled from, twice."""
+SCALE = np.float32(1 / screening.SHORT_SCALE**2)
+EMPTY = 2**31 - 1
+"""Index of an empty place in a list, behind every row."""
+LOOSE = 0.3
+"""Share of pairs left from which bounds of few coordinates cost more than they save."""
 CELL = 256
 """Rows in a cell of similar rows, on average."""
 
@@ -36,17 +41,21 @@ class Lists:
     Attributes:
         index: ``(Q, k)`` int32.
         exact: ``(Q, k)`` float32, minus infinity where still empty.
-        seconds: wall time by stage.
+        seconds: time by stage; of ``product``, ``scan`` and ``insert`` in all threads together.
     """
 
     index: npt.NDArray[np.int32]
     exact: npt.NDArray[np.float32]
     seconds: dict[str, float] = field(default_factory=dict)
 
+    def add(self, stage: str, seconds: float) -> None:
+        """Add to the time of a stage."""
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+
     def lap(self, stage: str, since: float) -> float:
         """Add the time since ``since`` to a stage and return the time."""
         now = time.perf_counter()
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - since
+        self.add(stage, now - since)
         return now
 
 
@@ -66,75 +75,92 @@ def sweep(
     """
     at = time.perf_counter()
     product = screening.fastest_product(torch.get_num_threads())
-    basis = screening.principal_directions(rows, RANK) if rows.shape[1] >= 2 * RANK else None
+    basis = screening.principal_directions(rows, RANK) if rows.shape[1] > 2 * RANK else None
     at = lists.lap("basis", at)
     screen = screening.make_screen(rows, basis, product)
     other = screen if asked is rows else screening.make_screen(asked, basis, product)
     short, error = screening.shorten(rows)
     short_asked, error_asked = (short, error) if asked is rows else screening.shorten(asked)
     at = lists.lap("codes", at)
+    sides = _Sides(rows, asked, screen, other, short, short_asked, max(error, error_asked), lists)
     if own is not None:
-        _seed_around(rows, asked, screen, other, lists, own)
-    _seed_in_cells(rows, asked, screen, other, lists)
+        _seed_around(sides, own)
+    _seed_in_cells(sides)
+    floor = sides.floors()
     at = lists.lap("seed", at)
-    if basis is not None and _share(screen, other, lists, asked is rows) > 0.3:
-        screen = screening.make_screen(rows, None, product)
-        other = screen if asked is rows else screening.make_screen(asked, None, product)
-        lists.lap("codes", at)
-    work = _Work(rows, asked, short, short_asked, max(error, error_asked), screen, other, lists)
-    looked = work.run()
+    if basis is not None and _share(sides, floor) > LOOSE:
+        sides.screen = screening.make_screen(rows, None, product)
+        sides.other = sides.screen if asked is rows else screening.make_screen(asked, None, product)
+        at = lists.lap("codes", at)
+    looked = _Work(sides, floor).run()
+    lists.lap("sweep", at)
     pairs = len(rows) * len(asked) / (2 if asked is rows else 1)
-    return {"product": product, "rank": screen.codes.shape[1], "looked_share": looked / pairs}
+    return {"product": product, "rank": sides.screen.codes.shape[1], "looked_share": looked / pairs}
 
 
-def _top(
-    lists: Lists, rows: FloatRows, asked: FloatRows, target: Any, pool: Any, bounds: Any, slack: float
-) -> None:
-    """Rescore the best k + 4 of a block of bounds between the targets and a pool of rows."""
-    width = min(lists.index.shape[1] + 4, len(pool))
-    near, which = (x.numpy() for x in torch.topk(torch.from_numpy(bounds), width))
-    near += np.float32(slack)
-    given = (asked, rows, target, pool[which], near, lists.index, lists.exact)
-    in_parts(partial(_call, candidates.rescore, given), len(target))
+@dataclass
+class _Sides:
+    """The two sides of a search and their codes."""
+
+    rows: FloatRows
+    asked: FloatRows
+    screen: screening.Screen
+    other: screening.Screen
+    short: npt.NDArray[np.int16]
+    short_asked: npt.NDArray[np.int16]
+    error: float
+    lists: Lists
+
+    @property
+    def mirrored(self) -> bool:
+        return self.asked is self.rows
+
+    def fill(self, target: npt.NDArray[np.int64], pool: npt.NDArray[np.int32], bounds: Any) -> None:
+        """Fill lists with lower bounds of similarities to the k + 4 best of a pool by their upper bounds."""
+        width = min(self.lists.index.shape[1] + 4, len(pool))
+        candidates.fill(bounds, width, target, pool, self.short_asked, self.short, SCALE, np.float32(self.error),
+                        self.lists.index, self.lists.exact)  # fmt: skip
+
+    def floors(self) -> npt.NDArray[np.float32]:
+        """What each list's k-th similarity will be at least; empties the lists."""
+        floor = np.ascontiguousarray(self.lists.exact[:, -1])
+        self.lists.exact.fill(-np.inf)
+        self.lists.index.fill(EMPTY)
+        return floor
 
 
-def _call(kernel: Any, arguments: tuple[Any, ...], first: int, last: int) -> Any:
-    return kernel(first, last, *arguments)
-
-
-def _seed_around(rows: FloatRows, asked: FloatRows, screen: screening.Screen, other: screening.Screen,
-                 lists: Lists, own: int) -> None:  # fmt: skip
+def _seed_around(sides: _Sides, own: int) -> None:
     """Fill lists from the rows nearby: files are mostly listed by person."""
-    half = POOL // 2
-    for start in range(0, len(asked), half):
-        stop = min(start + half, len(asked))
-        low = max(0, min(own + start - half // 2, len(rows) - POOL))
-        high = min(len(rows), low + POOL)
-        pool = np.arange(low, high, dtype=np.int32)
-        bounds = other.bounds(slice(start, stop), screen, slice(low, high))
-        _top(lists, rows, asked, np.arange(start, stop), pool, bounds, screen.slack)
+    count, half = len(sides.rows), POOL // 2
+
+    def work(start: int) -> None:
+        stop = min(start + half, len(sides.asked))
+        low = max(0, min(own + start - half // 2, count - POOL))
+        high = min(count, low + POOL)
+        bounds = sides.other.bounds(slice(start, stop), sides.screen, slice(low, high))
+        sides.fill(np.arange(start, stop), np.arange(low, high, dtype=np.int32), bounds)
+
+    each(work, range(0, len(sides.asked), half))
 
 
-def _seed_in_cells(rows: FloatRows, asked: FloatRows, screen: screening.Screen, other: screening.Screen,
-                   lists: Lists) -> None:  # fmt: skip
+def _seed_in_cells(sides: _Sides) -> None:
     """Fill lists from rows that are nearest to the same of N / 256 rows, or to similar ones."""
-    cells = max(1, len(rows) // CELL)
-    some = torch.arange(cells) * len(rows) // cells
-    centres = screening.Screen(screen.codes[some], 0.0, screen.product)
+    screen, count = sides.screen, len(sides.rows)
+    cells = max(1, count // CELL)
+    centres = screen.chosen(np.arange(cells) * count // cells)
     order, start = _cells(screen, centres)
-    order_asked, start_asked = (order, start) if asked is rows else _cells(other, centres)
+    order_asked, start_asked = (order, start) if sides.mirrored else _cells(sides.other, centres)
     near = np.argsort(-centres.bounds(slice(None), centres, slice(None)), axis=1, kind="stable")
     size = np.diff(start)
-    for c in range(cells):
+
+    def work(c: int) -> None:
         target = order_asked[start_asked[c] : start_asked[c + 1]]
-        if len(target) == 0:
-            continue
         enough = int(np.searchsorted(np.cumsum(size[near[c]]), POOL)) + 1
         pool = np.concatenate([order[start[d] : start[d + 1]] for d in near[c, :enough]])
-        chosen = screening.Screen(screen.codes[torch.from_numpy(pool)], 0.0, screen.product)
-        asking = screening.Screen(other.codes[torch.from_numpy(target)], 0.0, screen.product)
-        bounds = asking.bounds(slice(None), chosen, slice(None))
-        _top(lists, rows, asked, target, pool.astype(np.int32), bounds, screen.slack)
+        bounds = sides.other.chosen(target).bounds(slice(None), screen.chosen(pool), slice(None))
+        sides.fill(target, pool.astype(np.int32), bounds)
+
+    each(work, [c for c in range(cells) if start_asked[c] < start_asked[c + 1]])
 
 
 def _cells(screen: screening.Screen, centres: screening.Screen) -> tuple[Any, Any]:
@@ -146,55 +172,58 @@ def _cells(screen: screening.Screen, centres: screening.Screen) -> tuple[Any, An
     return order, np.searchsorted(cell[order], np.arange(cells + 1))
 
 
-def _share(screen: screening.Screen, other: screening.Screen, lists: Lists, mirrored: bool) -> float:
+def _share(sides: _Sides, floor: npt.NDArray[np.float32]) -> float:
     """Share of pairs that the bounds let through as the lists stand, from 64 rows."""
-    step = max(1, len(other.codes) // 64)
-    limit = lists.exact[::step, -1:] - np.float32(screen.slack)
-    bounds = other.bounds(slice(None, None, step), screen, slice(None))
-    if mirrored:
-        limit = np.minimum(limit, lists.exact[:, -1][None] - np.float32(screen.slack))
+    step = max(1, len(sides.asked) // 64)
+    slack = np.float32(sides.screen.slack)
+    limit = floor[::step, None] - slack
+    if sides.mirrored:
+        limit = np.minimum(limit, floor[None] - slack)
+    bounds = sides.other.bounds(slice(None, None, step), sides.screen, slice(None))
     return float((bounds >= limit).mean())
 
 
 @dataclass
 class _Work:
-    rows: FloatRows
-    asked: FloatRows
-    short: npt.NDArray[np.int16]
-    short_asked: npt.NDArray[np.int16]
-    error: float
-    screen: screening.Screen
-    other: screening.Screen
-    lists: Lists
+    """A sweep over the blocks of pairs."""
+
+    sides: _Sides
+    floor: npt.NDArray[np.float32]
+    turn: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self) -> int:
         """Sweep over all blocks, those near the diagonal first; returns how many pairs were looked at."""
         tall, wide = BLOCK
-        mirrored = self.asked is self.rows
+        sides = self.sides
         blocks = [
             (row, column)
-            for row in range(0, len(self.asked), tall)
-            for column in range(row // wide * wide if mirrored else 0, len(self.rows), wide)
+            for row in range(0, len(sides.asked), tall)
+            for column in range(row // wide * wide if sides.mirrored else 0, len(sides.rows), wide)
         ]
-        if mirrored:
+        if sides.mirrored:
             blocks.sort(key=lambda block: block[1] - block[0])
-        return sum(self._block(row, column, mirrored) for row, column in blocks)
+        return sum(each(self._block, blocks))
 
-    def _block(self, row: int, column: int, mirrored: bool) -> int:
-        tall, wide = BLOCK
-        lists, slack = self.lists, np.float32(self.screen.slack)
-        at = time.perf_counter()
-        bounds = self.other.bounds(slice(row, row + tall), self.screen, slice(column, column + wide))
-        at = lists.lap("product", at)
+    def _block(self, block: tuple[int, int]) -> int:
+        (row, column), (tall, wide) = block, BLOCK
+        sides, lists = self.sides, self.sides.lists
+        slack = np.float32(sides.screen.slack)
+        began = time.perf_counter()
+        bounds = sides.other.bounds(slice(row, row + tall), sides.screen, slice(column, column + wide))
+        multiplied = time.perf_counter()
         limits = np.full(bounds.shape[1], np.inf, np.float32)
-        if mirrored:
-            limits = lists.exact[column : column + wide, -1] - slack
-        scale = np.float32(1 / screening.SHORT_SCALE**2)
-        given = (bounds, slack, self.asked, self.rows, self.short_asked, self.short, scale,
-                 np.float32(self.error),
-                 row, column, mirrored, limits, lists.index, lists.exact)  # fmt: skip
-        found = in_parts(partial(_call, candidates.scan, given), len(bounds))
-        for columns, rows, values, _ in found:
-            candidates.insert_all(columns, rows, values, lists.index, lists.exact)
-        lists.lap("scan", at)
-        return sum(part[3] for part in found)
+        if sides.mirrored:
+            span = slice(column, column + wide)
+            limits = np.maximum(lists.exact[span, -1], self.floor[span]) - slack
+        error = np.float32(sides.error)
+        *pairs, looked = candidates.scan(
+            bounds, slack, sides.asked, sides.rows, sides.short_asked, sides.short, SCALE, error, row, column,
+            sides.mirrored, limits, self.floor, lists.exact,
+        )  # fmt: skip
+        scanned = time.perf_counter()
+        with self.turn:
+            candidates.insert_all(*pairs, sides.mirrored, lists.index, lists.exact)
+            lists.add("product", multiplied - began)
+            lists.add("scan", scanned - multiplied)
+            lists.add("insert", time.perf_counter() - scanned)
+        return int(looked)
