@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from drfm.engine.checkpoint import load_checkpoint
-from drfm.engine.trainer import Interrupted
+from drfm.engine.trainer import Interrupted, epoch_line
 from drfm.errors import DrfmError
 
 
@@ -87,6 +87,16 @@ def test_ctrl_c_saves_at_the_step_and_goes_on_bit_for_bit(tiny, whole, tmp_path,
     assert_same_run(tmp_path, whole)
 
 
+def test_ctrl_c_while_features_are_extracted_ends_at_once(tiny, whole, tmp_path):
+    tiny.tiny_trainer(tmp_path, 2).fit()
+    trainer = tiny.tiny_trainer(tmp_path, 4)
+    trainer._extract = lambda: os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(Interrupted):
+        trainer.fit()
+    tiny.tiny_trainer(tmp_path, 4).fit()
+    assert_same_run(tmp_path, whole)
+
+
 def test_signal_handlers_are_put_back(tiny, tmp_path):
     before = signal.getsignal(signal.SIGINT)
     tiny.tiny_trainer(tmp_path, 1).fit()
@@ -130,3 +140,10 @@ def test_validation_and_quality_are_called_and_written(tiny, tmp_path):
     assert second["evaluation"] == {"rank1": 0.75}
     assert second["quality"] == {"f": 0.5, "cross_f": 0.25}
     assert "label F 0.500 (cross-resolution 0.250)  Rank-1 75.0%" in seen[-1]
+
+
+def test_a_fallback_is_said_on_the_console():
+    entry = {"epoch": 0, "loss": {"total": 1.0}, "clusters": 0, "coverage": 0.0, "seconds": {}}
+    assert "warning" not in epoch_line({**entry, "labels": {"clusters": 0}}, 4)
+    line = epoch_line({**entry, "labels": {"fallback": "clustering found no cluster"}}, 4)
+    assert line.endswith("\n  warning: clustering found no cluster")

@@ -35,7 +35,7 @@ Validate = Callable[[], dict[str, float]]
 """Test figures of the model as it is now, for the journal; nothing is chosen by them."""
 
 
-class Interrupted(Exception):
+class Interrupted(Exception):  # noqa: N818 - no error
     """The user asked to stop; the state was saved."""
 
 
@@ -88,7 +88,7 @@ class Trainer:
         self.optimiser = torch.optim.Adam(
             trained, lr=config.train.lr, weight_decay=config.train.weight_decay, fused=True
         )
-        self._stop = False
+        self._stop = self._preparing = False
 
     def fit(self) -> None:
         """Train to ``train.epochs``, from the checkpoint if there is one.
@@ -103,7 +103,9 @@ class Trainer:
         with self._stop_on_signal():
             for epoch in range(self.at.epoch, self.config.train.epochs):
                 if self.at.step == 0:
+                    self._preparing = True
                     self._begin(epoch)
+                    self._preparing = False
                 entry = self._train(epoch)
                 self._end(epoch, entry)
 
@@ -279,6 +281,8 @@ class Trainer:
 
         def stop(signum: int, frame: object) -> None:
             self._stop = True
+            if self._preparing:  # nothing of this epoch can be lost yet, and extraction can take long
+                raise Interrupted
 
         try:
             before = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
@@ -314,4 +318,6 @@ def epoch_line(entry: Entry, epochs: int) -> str:
         text += f"  label F {quality['f']:.3f} (cross-resolution {quality['cross_f']:.3f})"
     if "evaluation" in entry:
         text += f"  Rank-1 {entry['evaluation']['rank1']:.1%}"
-    return text + f"  {sum(entry['seconds'].values()):.0f} s"
+    text += f"  {sum(entry['seconds'].values()):.0f} s"
+    fallback = entry["labels"].get("fallback")
+    return f"{text}\n  warning: {fallback}" if fallback else text
