@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-REAL = Path(os.environ.get("DRFM_DATA", Path(__file__).parents[3] / "shared" / "data"))
+REAL = os.environ.get("DRFM_DATA", "")
 
 
 def picture(path: Path, height: int = 12, width: int = 6, seed: int = 0, **save) -> None:
@@ -48,8 +48,9 @@ def real() -> Callable[[str], Path]:
     """The folder of a research data set below DRFM_DATA; skips the test where it is absent."""
 
     def find(name: str) -> Path:
-        if not (REAL / name).is_dir():
+        folder = Path(REAL) / name
+        if not REAL or not folder.is_dir():
             pytest.skip(f"needs {name} below DRFM_DATA")
-        return REAL / name
+        return folder
 
     return find

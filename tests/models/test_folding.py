@@ -27,7 +27,8 @@ def test_a_folded_model_computes_the_same(backbone: str, sharing: str) -> None:
     model = _lived_in(ModelConfig(backbone=backbone, weights="random", sharing=sharing))
     group_batchnorm(model, 2)
     copied = folded(model)
-    assert model.training and not copied.training
+    assert model.training
+    assert not copied.training
     assert not any(isinstance(m, nn.BatchNorm2d) for m in copied.modules())
     hr, lr = torch.rand(2, 3, 64, 32), torch.rand(2, 3, 64, 32)
     with torch.no_grad():

@@ -87,7 +87,7 @@ class ModelConfig:
     normalise: bool = True
     """Features are L2-normalised in training too (B3)."""
     predictor: Literal["linear", "linear_bn", "mlp"] = "linear"
-    """Pred of Eq. 18: a layer on the feature; layer and BatchNorm on the pooled vector; SimSiam's MLP (B4)."""
+    """Pred of Eq. 18: layer on the feature; layer and BatchNorm on the pooled vector; SimSiam's MLP (B4)."""
     fusion: Literal["crff", "fc", "none"] = "crff"
     """CRFF (Eq. 10-13), a single layer on the concatenation (ablation A5), or no fusion space."""
     crff_activation: Literal["none", "relu"] = "none"
@@ -117,7 +117,7 @@ class LabelsConfig:
     distance: Literal["jaccard", "cosine"] = "jaccard"
     """Distance between HR images (C2)."""
     k1: int = 30
-    """Neighbours, the image itself counted, in the k-reciprocal sets; about 10 where a person has 5 images."""
+    """Neighbours in the k-reciprocal sets, the image itself counted; 10 or so where a person has 5 images."""
     k2: int = 6
     """Neighbours averaged in the query expansion; 1 switches it off."""
     k1_reading: Literal["inclusive", "exclusive"] = "inclusive"
@@ -249,7 +249,7 @@ class TrainConfig:
     weight_decay: float = 5e-4
     """L2 penalty of Adam."""
     schedule: Literal["step", "constant", "warmup", "cosine"] = "step"
-    """Rate over epochs: times 0.1 every `lr_step`; constant; a linear rise over `warmup` epochs; cosine (F1)."""
+    """Rate over epochs: times 0.1 every `lr_step`; constant; a rise over `warmup` epochs; cosine (F1)."""
     lr_step: int = 20
     """Epochs between two decays of the `step` schedule."""
     warmup: int = 10

@@ -18,7 +18,7 @@ class PseudoLabels:
         clusters: number of classes M.
         ambiguous: ``(A,)`` int64 rows of LR pairs below the confidence cut, in ascending order.
         confidence: ``(N,)`` float32, max of Eq. 8 for LR pairs, 1 for clustered HR pairs, else 0.
-        guess: ``(N,)`` int64, the most likely class of every LR pair, ambiguous ones included; else the label.
+        guess: ``(N,)`` int64, most likely class of each LR pair, ambiguous ones included; else the label.
         facts: numbers for the journal, such as the proportion T of Eq. 9 and a fallback that was taken.
     """
 

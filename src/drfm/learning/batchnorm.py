@@ -96,7 +96,7 @@ class _Parts(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(  # noqa: PLR0917 (autograd functions take positions alone)
+    def forward(
         ctx: Any,
         x: Tensor,
         weight: Tensor | None,
