@@ -268,6 +268,8 @@ class TrainConfig:
     """Epochs between two evaluations on the test persons, for reporting only; 0 means at the end."""
     workers: int = 0
     """Processes that prepare images; 0 means one per core."""
+    tensorboard: bool = False
+    """Write the journal's numbers as TensorBoard curves too (extra `track`)."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "iterations", "lr_step", "bn_groups", "extract_batch", "warmup"):

@@ -18,6 +18,7 @@ from drfm.config import Config
 from drfm.engine.checkpoint import load_checkpoint, save_checkpoint
 from drfm.engine.journal import Entry, Journal
 from drfm.engine.schedule import Stream, epoch_seed, learning_rate
+from drfm.engine.tracking import write_curves
 from drfm.errors import DrfmError
 from drfm.files import write_json
 from drfm.labels.pseudo import PseudoLabels
@@ -35,7 +36,7 @@ Validate = Callable[[], dict[str, float]]
 """Test figures of the model as it is now, for the journal; nothing is chosen by them."""
 
 
-class Interrupted(Exception):  # noqa: N818 - no error
+class Interrupted(Exception):
     """The user asked to stop; the state was saved."""
 
 
@@ -233,6 +234,8 @@ class Trainer:
             entry["evaluation"] = self.validate()
             entry["seconds"]["evaluate"] = time.perf_counter() - start
         self.journal.append(entry)
+        if train.tensorboard:
+            write_curves(self.run / "tensorboard", self.journal.read())
         self.at = Progress(epoch=epoch + 1)
         self._save()
         self.say(epoch_line(entry, train.epochs))

@@ -19,7 +19,14 @@ from drfm.models.dual import DualEncoder
 from drfm.recipes.data import Prepared
 
 FREE = frozenset(
-    ["train.epochs", "train.evaluate_every", "train.device", "train.workers", "train.extract_batch"]
+    [
+        "train.epochs",
+        "train.evaluate_every",
+        "train.device",
+        "train.workers",
+        "train.extract_batch",
+        "train.tensorboard",
+    ]
     + [f"evaluation.{option.name}" for option in fields(EvaluationConfig)]
 )
 """Options that may differ between two parts of one run."""
