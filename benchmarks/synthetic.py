@@ -29,10 +29,11 @@ class Regime:
 
 
 REGIMES = {
-    "easy": Regime(0.35, 0.75, 0.5, 0.5, 0.5, 0.35),
-    "hard": Regime(0.6, 1.3, 0.9, 0.9, 0.7, 0.35),
-    "early": Regime(1.2, 1.0, 1.0, 3.0, 0.8, 0.75),
+    "easy": Regime(0.35, 0.65, 0.45, 0.5, 0.3, 0.35),
+    "hard": Regime(0.5, 1.1, 0.7, 0.6, 0.5, 0.35),
+    "early": Regime(1.0, 1.0, 1.2, 1.2, 0.4, 0.75),
 }
+"""At 12,936 images: about 850 clusters and 2 % outliers; 1,250 and 13 %; 290 and 68 %."""
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ def _passing(bounds: Any, limit: Any, limits: Any, begin: int, out: Any) -> int:
 @numba.njit(cache=True, nogil=True)
 def fill(bounds: Any, width: int, target: Any, pool: Any, short_asked: Any, short_rows: Any, scale: Any,
          error: Any, index: Any, floor: Any) -> None:  # fmt: skip
-    """Give list ``target[a]`` lower bounds of similarities to the pool's ``width`` best rows by upper bounds."""
+    """Give list ``target[a]`` lower bounds of similarities to the pool's ``width`` best by upper bounds."""
     best, at = np.empty(width, np.float32), np.empty(width, np.int32)
     which, product = np.empty(width, np.int32), np.empty(width + 4, np.int32)
     never = np.full(bounds.shape[1], np.inf, np.float32)
@@ -143,7 +143,8 @@ def scan(bounds: Any, slack: Any, asked: Any, rows: Any, short_asked: Any, short
     ``column_start``; plus ``slack`` they bound similarities from above. ``scale`` turns products of the
     16-bit rows into similarities, off by ``error`` at most. With ``mirrored`` a pair serves its column
     too, whose k-th similarity less slack is in ``limits``, and only columns not before the row are looked
-    at. A list's k-th similarity is known to be ``floor`` at least. Other threads may raise the lists' ``exact`` meanwhile: an old value only lets more pairs through.
+    at. A list's k-th similarity is known to be ``floor`` at least. Other threads may raise ``exact``
+    meanwhile: an old value only lets more pairs through.
 
     Returns row, column and similarity of the pairs that a list may want, and how many pairs passed the
     first bound.

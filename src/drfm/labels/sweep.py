@@ -116,7 +116,7 @@ class _Sides:
         return self.asked is self.rows
 
     def fill(self, target: npt.NDArray[np.int64], pool: npt.NDArray[np.int32], bounds: Any) -> None:
-        """Fill lists with lower bounds of similarities to the k + 4 best of a pool by their upper bounds."""
+        """Fill lists with lower bounds of similarities to a pool's k + 4 best by upper bounds."""
         width = min(self.lists.index.shape[1] + 4, len(pool))
         candidates.fill(bounds, width, target, pool, self.short_asked, self.short, SCALE, np.float32(self.error),
                         self.lists.index, self.lists.exact)  # fmt: skip
