@@ -118,8 +118,8 @@ class _Sides:
     def fill(self, target: npt.NDArray[np.int64], pool: npt.NDArray[np.int32], bounds: Any) -> None:
         """Fill lists with lower bounds of similarities to a pool's k + 4 best by upper bounds."""
         width = min(self.lists.index.shape[1] + 4, len(pool))
-        candidates.fill(bounds, width, target, pool, self.short_asked, self.short, SCALE, np.float32(self.error),
-                        self.lists.index, self.lists.exact)  # fmt: skip
+        candidates.fill(bounds, width, target, pool, self.short_asked, self.short, SCALE,
+                        np.float32(self.error), self.lists.index, self.lists.exact)  # fmt: skip
 
     def floors(self) -> npt.NDArray[np.float32]:
         """What each list's k-th similarity will be at least; empties the lists."""
