@@ -13,7 +13,7 @@ ROOMS = (
     "methods", "engine", "evaluation", "recipes", "cli",
 )  # fmt: skip
 EXTRAS = ("matplotlib", "transformers", "h5py", "faiss", "huggingface_hub", "tensorboard")
-LEAVES = ("errors", "files", "progress")
+LEAVES = ("errors", "files", "hub", "progress")
 SOURCE = Path(__file__).parents[1] / "src" / "drfm"
 TORCH_FREE = ("config", "data", "cli", *LEAVES)
 

@@ -91,10 +91,14 @@ def folder_lock(folder: Path) -> Iterator[None]:
     """Hold ``folder`` for this process; the system releases it when the process ends, however it ends.
 
     Raises:
-        DrfmError: another process holds it.
+        DrfmError: another process holds it, or it cannot be made.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise write_error(folder, error) from error
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

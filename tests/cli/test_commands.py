@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from drfm.cli import benchmark, main, version
-from drfm.config import Config, load_config, to_yaml
+from drfm.config import load_config, to_yaml
 from drfm.errors import DrfmError
 
 
@@ -50,8 +50,9 @@ class Recipes(ModuleType):
         self.calls.append(run)
         return run / "report.html"
 
-    def demo(self, out):
+    def demo(self, out, *, say):
         self.calls.append(out)
+        say("drawing")
         return out / "report.html"
 
 
@@ -85,7 +86,7 @@ def test_train_puts_the_layers_together(recipes, tmp_path, capsys):
 def test_train_without_options_is_the_paper(recipes, tmp_path):
     assert main(["train", "bench", "--run", str(tmp_path / "run"), "--cache", "store"]) == 0
     _, _, resolved, named = recipes.calls[0]
-    assert resolved.config == Config()
+    assert resolved == load_config("paper")
     assert named["cache"] == Path("store")
     assert named["skip_bad"] is False
 
@@ -149,7 +150,7 @@ def test_report_and_demo_say_where_the_page_is(recipes, tmp_path, capsys):
     assert main(["report", str(tmp_path)]) == 0
     assert main(["demo", "--out", "d"]) == 0
     assert recipes.calls == [tmp_path, Path("d")]
-    assert capsys.readouterr().out == f"report: {tmp_path}/report.html\nreport: d/report.html\n"
+    assert capsys.readouterr().out == f"report: {tmp_path}/report.html\ndrawing\nreport: d/report.html\n"
 
 
 def test_config_show_can_be_given_back(tmp_path, capsys):

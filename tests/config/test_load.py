@@ -36,11 +36,11 @@ def write(folder, text, name="my.yaml"):
     return path
 
 
-def test_no_layer_gives_the_defaults():
+def test_no_layer_gives_the_paper():
     resolved = load_config()
-    assert resolved.config == Config()
+    assert resolved == load_config("paper")
     assert list(resolved.sources) == list(options())
-    assert set(resolved.sources.values()) == {"default"}
+    assert set(resolved.sources.values()) == {"default", "preset paper"}
 
 
 def test_each_layer_covers_the_one_before(tmp_path):
@@ -62,8 +62,8 @@ def test_sections_and_dotted_names_are_the_same():
 
 
 def test_an_empty_file_or_section_changes_nothing(tmp_path):
-    assert load_config(file=write(tmp_path, "")).config == Config()
-    assert load_config(file=write(tmp_path, "# nothing\nlabels:\n")).config == Config()
+    assert load_config(file=write(tmp_path, "")).config == load_config().config
+    assert load_config(file=write(tmp_path, "# nothing\nlabels:\n")).config == load_config().config
 
 
 @pytest.mark.parametrize(
@@ -209,12 +209,13 @@ def test_every_preset_is_a_valid_small_difference():
         assert len(named) < 25
 
 
-def test_the_paper_preset_is_the_default():
-    assert load_config("paper").config == Config()
+def test_the_paper_preset_is_the_default_with_the_papers_super_resolution():
+    assert differences(Config(), load_config("paper").config) == {"images.sr": ("bicubic", "swin2sr")}
 
 
 def test_the_author_style_preset():
     assert differences(Config(), load_config("author_style").config) == {
+        "images.sr": ("bicubic", "swin2sr"),
         "augment.erase": (0.0, 0.5),
         "model.predictor": ("linear", "linear_bn"),
         "model.crff_activation": ("none", "relu"),

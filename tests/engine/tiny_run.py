@@ -19,6 +19,7 @@ from drfm.models.dual import build_model
 from drfm.resolution.pairs import PairSet, pairs_from_arrays
 
 OPTIONS = {
+    "images.sr": "bicubic",
     "images.hr_size": (32, 16),
     "images.lr_size": (32, 16),
     "model.backbone": "tiny",

@@ -121,7 +121,7 @@ def test_hub_weights_are_a_file_of_a_named_repository(monkeypatch, tmp_path, sou
     hub = pytest.importorskip("huggingface_hub")
     path = tmp_path / "model.safetensors"
     safetensors.torch.save_file(source.state_dict(), path)
-    monkeypatch.setattr(hub, "hf_hub_download", lambda repository, name: path)
+    monkeypatch.setattr(hub, "hf_hub_download", lambda repository, name, **options: path)
     facts = load_weights(target, "imagenet", "resnet50")
     assert facts["source"] == "timm/resnet50.tv_in1k/model.safetensors"
 
@@ -133,6 +133,7 @@ def test_unreachable_weights_name_ways_out(monkeypatch, target, name):
 
     hub = pytest.importorskip("huggingface_hub")
     monkeypatch.setattr(hub, "hf_hub_download", fail)
+    monkeypatch.setattr(hub, "get_hf_file_metadata", fail)
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fail)
     with pytest.raises(DrfmError, match="efficientnet_lite0, whose weights are a package") as caught:
         load_weights(target, "imagenet", name)

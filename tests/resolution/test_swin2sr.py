@@ -134,6 +134,7 @@ def test_unreachable_hub_names_the_ways_out(monkeypatch):
         raise huggingface_hub.errors.LocalEntryNotFoundError("no\nconnection")
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", unreachable)
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", lambda url, timeout: unreachable(url, ""))
     with pytest.raises(DrfmError, match=r"local checkpoint.*copied from.*--images\.sr bicubic") as caught:
         find_checkpoint("somebody/some-model")
     assert "\n" not in str(caught.value)

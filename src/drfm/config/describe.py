@@ -148,7 +148,7 @@ def _presets() -> list[str]:
     lines = [
         "## Presets",
         "",
-        "Each is a small difference to the defaults; `paper` is the defaults.",
+        "Each is a small difference to the defaults.",
         "",
     ]
     for name in preset_names():

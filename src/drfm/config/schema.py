@@ -1,8 +1,8 @@
 """Every option of a run, its default and its range.
 
-The defaults are the `paper` preset: literal where the paper speaks, the code of
-its authors where it is silent. Codes such as "A6" or "E1" name the entries of the
-list of ambiguities in ``docs/method.md``.
+The defaults are the `paper` preset, save for its super-resolution, whose weights come
+from a hub: literal where the paper speaks, the code of its authors where it is silent.
+Codes such as "A6" or "E1" name the entries of the list of ambiguities in ``docs/method.md``.
 """
 
 from dataclasses import dataclass, field

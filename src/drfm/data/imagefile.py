@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -117,17 +118,18 @@ def is_image_name(name: str) -> bool:
 def _open(file: object, path: Path) -> Image.Image:
     try:
         image = Image.open(file, formats=_FORMATS)  # type: ignore[arg-type]
-    except Image.DecompressionBombError:
-        raise DrfmError(_too_large(path)) from None
+    except Image.DecompressionBombError as error:
+        claimed = re.search(r"\d+ pixels", str(error))
+        raise DrfmError(_too_large(path, claimed.group() if claimed else "")) from None
     except Exception as error:  # a broken header raises anything from SyntaxError to struct.error
         raise DrfmError(f"{path}: is not an image ({_reason(error)}); restore or remove it") from None
     if image.width * image.height > MAX_PIXELS:
-        raise DrfmError(_too_large(path, image.width, image.height))
+        raise DrfmError(_too_large(path, f"{image.width} x {image.height} pixels"))
     return image
 
 
-def _too_large(path: Path, width: int = 0, height: int = 0) -> str:
-    shown = f" of {width} x {height} pixels" if width else ""
+def _too_large(path: Path, claimed: str) -> str:
+    shown = f" of {claimed}" if claimed else ""
     return (
         f"{path}: an image{shown} above the limit of {MAX_PIXELS // 1_000_000} megapixels; crop or shrink it"
     )

@@ -90,6 +90,30 @@ class Trainer:
             trained, lr=config.train.lr, weight_decay=config.train.weight_decay, fused=True
         )
         self._stop = self._preparing = False
+        self._saved: dict[str, Any] | None = None
+
+    def read_checkpoint(self) -> None:
+        """Read the run's checkpoint, if there is one, without any change to the model or a file.
+
+        Raises:
+            DrfmError: it is damaged, belongs to another run, or is already beyond ``train.epochs``.
+        """
+        if not self.checkpoint.exists():
+            return
+        state = load_checkpoint(self.checkpoint)
+        if state.get("identity") != self.identity:
+            raise DrfmError(
+                f"{self.checkpoint}: was made with another configuration or benchmark; "
+                "use the run's own, or choose another run folder"
+            )
+        at, epochs = Progress(**state["progress"]), self.config.train.epochs
+        begun = at.epoch + (at.step > 0)
+        if begun > epochs:
+            raise DrfmError(
+                f"train.epochs = {epochs}: {self.run} is in epoch {begun} already; "
+                "give as many or more, or choose another run folder"
+            )
+        self._saved = state
 
     def fit(self) -> None:
         """Train to ``train.epochs``, from the checkpoint if there is one.
@@ -98,8 +122,11 @@ class Trainer:
             DrfmError: the checkpoint belongs to another run, or a loss is not finite.
             Interrupted: after Ctrl-C or SIGTERM, when the state is saved.
         """
-        if self.checkpoint.exists():
-            self._restore()
+        if self._saved is None:
+            self.read_checkpoint()
+        if self._saved is not None:
+            self._restore(self._saved)
+            self._saved = None
         self.journal.cut(self.at.epoch)
         with self._stop_on_signal():
             for epoch in range(self.at.epoch, self.config.train.epochs):
@@ -263,13 +290,7 @@ class Trainer:
         }
         save_checkpoint(self.checkpoint, state)
 
-    def _restore(self) -> None:
-        state = load_checkpoint(self.checkpoint)
-        if state.get("identity") != self.identity:
-            raise DrfmError(
-                f"{self.checkpoint}: was made with another configuration or benchmark; "
-                "use the run's own, or choose another run folder"
-            )
+    def _restore(self, state: dict[str, Any]) -> None:
         self.method.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.method.load_state_dict(state["method"])

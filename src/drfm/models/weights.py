@@ -11,6 +11,7 @@ from torch import Tensor
 
 from drfm.errors import DrfmError
 from drfm.files import sha256_file
+from drfm.hub import fetch
 from drfm.models.backbone import Backbone
 
 # Package, file in it, and SHA-256 of the ImageNet checkpoints that come as packages.
@@ -98,16 +99,13 @@ def _download(name: str) -> tuple[Path, str]:
         return path, url
     repository = _HUB[name]
     try:
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import HfHubHTTPError
+        return fetch(repository, _HUB_FILE), f"{repository}/{_HUB_FILE}"
     except ImportError:
         raise DrfmError(
             "model.weights = imagenet: huggingface_hub is not installed; "
             f"run `pip install 'drfm[hub]'`, or {_OFFLINE_WAYS}"
         ) from None
-    try:
-        return Path(hf_hub_download(repository, _HUB_FILE)), f"{repository}/{_HUB_FILE}"
-    except (OSError, HfHubHTTPError, ValueError) as error:
+    except ConnectionError as error:
         raise DrfmError(
             f"model.weights = imagenet: {repository} cannot be had from the hub; {_OFFLINE_WAYS}"
         ) from error

@@ -34,11 +34,19 @@ class TestSet:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A benchmark whose pairs are in the store; ``test`` is ``None`` for unlabelled data."""
+    """A benchmark whose pairs are in the store.
+
+    Attributes:
+        benchmark: its split.
+        train: training images.
+        test: query and gallery; ``None`` for unlabelled data.
+        skipped: names of images that were left out because they cannot be used.
+    """
 
     benchmark: Benchmark
     train: Part
     test: TestSet | None
+    skipped: tuple[str, ...] = ()
 
 
 def prepare(folder: Path, config: Config, cache: Path, *, split: int = 0, skip_bad: bool = False) -> Prepared:
@@ -64,10 +72,18 @@ def prepare(folder: Path, config: Config, cache: Path, *, split: int = 0, skip_b
         identities = np.array([known[name] for name in pairs.names], dtype=np.int64)
         return Part(pairs, Labels(persons=identities, cameras=pairs.camera))
 
-    train = part(benchmark.train)
-    if not benchmark.query or not benchmark.gallery:
-        return Prepared(benchmark, train, None)
-    return Prepared(benchmark, train, TestSet(part(benchmark.query), part(benchmark.gallery)))
+    train, test = part(benchmark.train), None
+    if benchmark.query and benchmark.gallery:
+        test = TestSet(part(benchmark.query), part(benchmark.gallery))
+    return Prepared(benchmark, train, test, _skipped(benchmark, train, test))
+
+
+def _skipped(benchmark: Benchmark, train: Part, test: TestSet | None) -> tuple[str, ...]:
+    opened = [(benchmark.train, train)]
+    if test is not None:
+        opened += [(benchmark.query, test.query), (benchmark.gallery, test.gallery)]
+    lost = [{entry.name for entry in entries} - set(part.pairs.names) for entries, part in opened]
+    return tuple(sorted(set().union(*lost)))
 
 
 def choose_device(name: str) -> torch.device:

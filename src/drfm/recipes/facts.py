@@ -3,7 +3,7 @@
 import platform
 import time
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,14 @@ import torch
 
 from drfm import __version__
 from drfm.config import Config, EvaluationConfig
+from drfm.config.describe import show
 from drfm.config.load import differences, from_dict, to_dict
 from drfm.errors import DrfmError
-from drfm.files import fingerprint, read_json
+from drfm.files import fingerprint, read_json, write_json
 from drfm.models.dual import DualEncoder
 from drfm.recipes.data import Prepared
+
+RECORD, LOCAL = "record.json", "local.json"
 
 FREE = frozenset(
     [
@@ -29,13 +32,19 @@ FREE = frozenset(
     ]
     + [f"evaluation.{option.name}" for option in fields(EvaluationConfig)]
 )
-"""Options that may differ between two parts of one run."""
+"""Options that may differ between two parts of one run; not the epochs where the rate depends on them."""
+
+
+def free_options(config: Config) -> frozenset[str]:
+    """Options that may differ between two parts of this run."""
+    return FREE - {"train.epochs"} if config.train.schedule == "cosine" else FREE
 
 
 def run_facts(config: Config, data: Prepared, model: DualEncoder) -> dict[str, Any]:
     """Data, weights, seed, software and machine: what every result quotes."""
+    free = free_options(config)
     bound = {
-        section: {k: v for k, v in value.items() if f"{section}.{k}" not in FREE}
+        section: {k: v for k, v in value.items() if f"{section}.{k}" not in free}
         if isinstance(value, dict)
         else value
         for section, value in to_dict(config).items()
@@ -75,25 +84,69 @@ def header(facts: Mapping[str, Any]) -> str:
     )
 
 
-def check_run(run: Path, config: Config, facts: Mapping[str, Any]) -> None:
-    """Refuse to go on with a run of another configuration, data or weights.
+def continued(run: Path, config: Config, facts: dict[str, Any]) -> dict[str, Any]:
+    """``facts`` with the start of the run in ``run``, if that folder holds one and it is this one.
 
     Raises:
-        DrfmError: names the first option that differs, or says that data or weights do.
+        DrfmError: the folder holds a run of another configuration, data or weights; the line
+            names the first option that differs.
     """
-    record = run / "record.json"
-    if not record.exists():
-        return
-    before = read_json(record)
-    if before.get("identity") == facts["identity"]:
-        return
+    if not (run / RECORD).exists():
+        return facts
+    before = read_record(run)
+    if before["identity"] == facts["identity"]:
+        return {**facts, "started": before["started"]}
     for option, (old, new) in differences(from_dict(before["config"]), config).items():
-        if option not in FREE:
+        if option not in free_options(config):
             raise DrfmError(
-                f"{run}: was begun with {option} = {old}, not {new}; "
+                f"{run}: was begun with {option} = {show(old)}, not {show(new)}; "
                 "give the same value to go on, or another --run folder"
             )
     raise DrfmError(
         f"{run}: was begun with other data or weights (benchmark {before['benchmark']['id']}, "
         f"now {facts['benchmark']['id']}); choose another --run folder"
     )
+
+
+def read_record(run: Path) -> dict[str, Any]:
+    """The facts of a run.
+
+    Raises:
+        DrfmError: ``record.json`` is missing or damaged.
+    """
+    record = read_json(run / RECORD)
+    needed = {"identity", "config", "benchmark", "started"}
+    if not isinstance(record, dict) or not needed <= record.keys():
+        raise DrfmError(f"{run / RECORD}: is damaged; restore it, or train in another --run folder")
+    return record
+
+
+@dataclass(frozen=True)
+class Local:
+    """What is true of a run on this machine only, as ``local.json`` has it."""
+
+    benchmark: str
+    cache: str
+    split: int
+    skip_bad: bool = False
+
+
+def write_local(run: Path, folder: Path, cache: Path, split: int, skip_bad: bool) -> None:
+    """Write ``local.json``: where benchmark and image store lie, and how they were opened."""
+    write_json(run / LOCAL, asdict(Local(str(folder.resolve()), str(cache.resolve()), split, skip_bad)))
+
+
+def read_local(run: Path) -> Local:
+    """What :func:`write_local` wrote.
+
+    Raises:
+        DrfmError: it is missing or damaged, or the benchmark is no longer where it was.
+    """
+    mend = f"`drfm train BENCHMARK --run {run}` with the benchmark's folder writes it anew"
+    try:
+        local = Local(**read_json(run / LOCAL))
+    except (DrfmError, TypeError):
+        raise DrfmError(f"{run / LOCAL}: missing or damaged; {mend}") from None
+    if not Path(local.benchmark).is_dir():
+        raise DrfmError(f"{run / LOCAL}: benchmark = {local.benchmark}: no such folder; {mend}")
+    return local

@@ -18,6 +18,7 @@ from drfm.files import read_json
 from drfm.models.dual import DualEncoder
 from drfm.models.storage import load_model
 from drfm.recipes.data import Prepared, TestSet, choose_device, prepare
+from drfm.recipes.facts import read_local, read_record
 from drfm.recipes.testing import encode, rank, read_distances
 
 EXAMPLES = 8
@@ -78,12 +79,13 @@ def _examples(model: DualEncoder, test: TestSet, config: Config) -> list[Card]:
 def _open(run: Path, overrides: Mapping[str, object]) -> tuple[dict[str, Any], Config, Prepared, DualEncoder]:
     if not (run / "model" / "model.json").exists():
         raise DrfmError(f"{run}: holds no finished run; `drfm train` finishes it")
-    facts, local = read_json(run / "record.json"), read_json(run / "local.json")
+    facts, local = read_record(run), read_local(run)
     config = with_overrides(from_dict(facts["config"]), overrides)
-    data = prepare(Path(local["benchmark"]), config, Path(local["cache"]), split=local["split"])
+    folder, cache = Path(local.benchmark), Path(local.cache)
+    data = prepare(folder, config, cache, split=local.split, skip_bad=local.skip_bad)
     if data.benchmark.id != facts["benchmark"]["id"]:
         raise DrfmError(
-            f"{local['benchmark']}: is benchmark {data.benchmark.id}, the run was made on "
+            f"{folder}: is benchmark {data.benchmark.id}, the run was made on "
             f"{facts['benchmark']['id']}; restore that benchmark"
         )
     model = load_model(run / "model")

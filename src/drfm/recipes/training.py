@@ -17,7 +17,7 @@ from drfm.methods import build_method
 from drfm.models.dual import DualEncoder, build_model
 from drfm.models.storage import save_model
 from drfm.recipes.data import Part, Prepared, TestSet, choose_device, prepare
-from drfm.recipes.facts import check_run, header, run_facts
+from drfm.recipes.facts import continued, header, run_facts, write_local
 from drfm.recipes.testing import distances, encode, rank, save_stage
 
 Say = Callable[[str], None]
@@ -57,20 +57,23 @@ def train(
     config = resolved.config
     with folder_lock(run):
         device = choose_device(config.train.device)
-        data = prepare(folder, config, cache, split=split, skip_bad=skip_bad)
+        # First what fails early: an image store may take hours.
         model = build_model(config.model, seed=config.seed)
-        facts = run_facts(config, data, model) | dict(extra or {})
-        check_run(run, config, facts)
-        write_atomic(run / "config.yaml", to_yaml(config))
-        write_json(run / "record.json", facts)
-        local = {"benchmark": str(folder.resolve()), "cache": str(cache.resolve()), "split": split}
-        write_json(run / "local.json", local)
-        say(header(facts))
+        data = prepare(folder, config, cache, split=split, skip_bad=skip_bad)
+        for name in data.skipped:
+            say(f"skipped: {name}")
+        facts = continued(run, config, run_facts(config, data, model) | dict(extra or {}))
         group_batchnorm(model, config.train.bn_groups)
         model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        trainer = _trainer(run, model, data, config, device, facts, say)
+        trainer.read_checkpoint()
+        write_atomic(run / "config.yaml", to_yaml(config))
+        write_json(run / "record.json", facts)
+        write_local(run, folder, cache, split, skip_bad)
+        say(header(facts))
         if data.test is not None and not (run / "untrained.json").exists():
             _test(run, "untrained", model, data.test, config, device, facts)
-        _trainer(run, model, data, config, device, facts, say).fit()
+        trainer.fit()
         save_model(model, run / "model")
         facts["model"]["sha256"] = sha256_file(run / "model" / "model.safetensors")
         if data.test is not None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from drfm.errors import DrfmError
 from drfm.files import read_json, sha256_file
+from drfm.hub import fetch
 
 WEIGHTS = "model.safetensors"
 FILES = ("config.json", WEIGHTS)
@@ -46,7 +47,7 @@ class Swin2SR:
         if own != rate:
             raise DrfmError(
                 f"images.sr_rate = {rate}: {model} magnifies by {own}; "
-                f"give --images.sr-rate {own} or another checkpoint"
+                f"give --images.sr_rate {own} or another checkpoint"
             )
         chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         self.device = torch.device(chosen)
@@ -148,20 +149,15 @@ def find_checkpoint(model: str) -> Path:
                 raise DrfmError(f"images.sr_model = {model}: {name} is missing in this folder")
         return folder
     try:
-        import huggingface_hub
+        paths = [fetch(model, name) for name in FILES]
     except ImportError:
         raise DrfmError(
             "images.sr = swin2sr needs huggingface_hub: pip install 'drfm[sr]', or give --images.sr bicubic"
         ) from None
-    try:
-        paths = [huggingface_hub.hf_hub_download(model, name, local_files_only=True) for name in FILES]
-    except (OSError, ValueError):
-        try:
-            paths = [huggingface_hub.hf_hub_download(model, name) for name in FILES]
-        except Exception as error:  # HTTP clients have exceptions of their own
-            raise DrfmError(
-                f"images.sr_model = {model}: neither on this machine nor to be had from the hub "
-                f"({type(error).__name__}); give --images.sr-model the folder of a local checkpoint, "
-                "or of one copied from a machine that reaches the hub, or give --images.sr bicubic"
-            ) from error
-    return Path(paths[0]).parent
+    except ConnectionError as error:
+        raise DrfmError(
+            f"images.sr_model = {model}: neither on this machine nor to be had from the hub "
+            f"({error}); give --images.sr_model the folder of a local checkpoint, "
+            "or of one copied from a machine that reaches the hub, or give --images.sr bicubic"
+        ) from error
+    return paths[0].parent
