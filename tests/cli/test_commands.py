@@ -105,8 +105,12 @@ def test_train_on_an_existing_run_keeps_its_configuration(recipes, tmp_path):
 
 def test_an_interrupted_training_says_how_to_go_on(recipes, capsys):
     recipes.error = Interrupted()
-    assert main(["train", "bench", "--run", "r"]) == 130
-    assert capsys.readouterr().err == "drfm: stopped, and r saved; run the same command again to go on\n"
+    assert main(["train", "bench", "--run", "r", "--train.epochs", "3"]) == 130
+    stopped = "drfm: stopped, and r saved; go on with: drfm train"
+    assert capsys.readouterr().err == f"{stopped} bench --run r\n"
+    words = ["a bench", "--run", "r", "--split", "2", "--cache", "c", "--skip-bad"]
+    assert main(["train", *words]) == 130
+    assert capsys.readouterr().err == f"{stopped} 'a bench' {' '.join(words[1:])}\n"
 
 
 def test_errors_of_a_recipe_are_one_line(recipes, capsys):

@@ -1,5 +1,6 @@
 """`drfm train`: train a method on a benchmark, or go on with a run."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -47,7 +48,16 @@ def train(
     try:
         recipes.train(benchmark, run, resolved, split=split, cache=store, skip_bad=skip_bad, say=say)
     except Interrupted:
-        raise KeyboardInterrupt(f"stopped, and {run} saved; run the same command again to go on") from None
+        command = _resuming(benchmark, run, split, cache, skip_bad)
+        raise KeyboardInterrupt(f"stopped, and {run} saved; go on with: {command}") from None
+
+
+def _resuming(benchmark: Path, run: Path, split: int, cache: Path | None, skip_bad: bool) -> str:
+    """The command that goes on with a run, which keeps its own configuration."""
+    words = ["drfm", "train", str(benchmark), "--run", str(run)]
+    words += ["--split", str(split)] if split else []
+    words += ["--cache", str(cache)] if cache is not None else []
+    return shlex.join(words + ["--skip-bad"] * skip_bad)
 
 
 def resolve(run: Path, preset: str | None, config: Path | None, overrides: dict[str, object]) -> Resolved:

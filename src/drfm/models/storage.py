@@ -48,7 +48,9 @@ def load_model(folder: Path) -> DualEncoder:
     """
     description = files.read_json(Path(folder) / _DESCRIPTION)
     weights = Path(folder) / _WEIGHTS
-    if not weights.is_file() or files.sha256_file(weights) != description.get("sha256"):
+    if not isinstance(description, dict) or not {"sha256", "facts", "config"} <= description.keys():
+        raise DrfmError(f"{Path(folder) / _DESCRIPTION}: is damaged; copy the folder again, or train again")
+    if not weights.is_file() or files.sha256_file(weights) != description["sha256"]:
         raise DrfmError(f"{weights}: missing or damaged; copy the whole folder again, or train again")
     with torch.random.fork_rng(devices=[]):
         model = DualEncoder(_config(description, folder))

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from drfm.config import Config
-from drfm.config.load import from_dict, with_overrides
+from drfm.config.load import from_dict, to_dict, with_overrides
 from drfm.engine.journal import Journal
 from drfm.errors import DrfmError
 from drfm.evaluation.examples import ranked_examples
@@ -37,6 +37,7 @@ def evaluate(
         DrfmError: the run is not finished, its benchmark is gone or changed, or has no test images.
     """
     facts, config, data, model = _open(run, overrides or {})
+    facts = {**facts, "config": to_dict(config)}
     test, device = _test_set(data, run), choose_device(config.train.device)
     say(f"testing {run} on {facts['benchmark']['name']}")
     return rank(encode(model.to(device), test, config, device), test, config, facts, "trained")
