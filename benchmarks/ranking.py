@@ -10,6 +10,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,23 @@ def dense(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
+def search_arguments(
+    description: str, sides: Iterable[str], name: str, *, repeats: int
+) -> argparse.Namespace:
+    """What the scripts that rank are asked: sizes, file of the record, and one side when called by itself."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--queries", type=int, default=3368)
+    parser.add_argument("--images", type=int, default=15913)
+    parser.add_argument("--size", type=int, default=2048)
+    parser.add_argument("--repeats", type=int, default=repeats)
+    parser.add_argument("--regime", default="hard", choices=("easy", "hard", "early"))
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / name)
+    parser.add_argument("--side", choices=tuple(sides))
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--options", type=json.loads, default={})
+    return parser.parse_args()
+
+
 SIDES = {"product": product, "drfm": drfm, "dense": dense}
 KINDS: dict[str, dict[str, Any]] = {
     "multi_shot": {},
@@ -107,25 +125,15 @@ KINDS: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     """Measure one side (called by itself in a fresh process), or all of them."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--queries", type=int, default=3368)
-    parser.add_argument("--images", type=int, default=15913)
-    parser.add_argument("--size", type=int, default=2048)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--regime", default="hard", choices=("easy", "hard", "early"))
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "ranking.json")
-    parser.add_argument("--side", choices=SIDES)
-    parser.add_argument("--folder", type=Path)
-    parser.add_argument("--options", type=json.loads, default={})
-    asked = parser.parse_args()
+    asked = search_arguments(__doc__, SIDES, "ranking.json", repeats=3)
     if asked.side:
         sys.stdout.write(json.dumps(SIDES[asked.side](asked.folder, asked.options)) + "\n")
         return
-    names = ("queries", "images", "size", "regime")
-    report: dict[str, Any] = {"machine": machine(), **{name: getattr(asked, name) for name in names}}
+    made = {name: getattr(asked, name) for name in ("queries", "images", "size", "regime")}
+    report: dict[str, Any] = {"machine": machine(), **made}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        prepare(folder, *(getattr(asked, name) for name in names))
+        prepare(folder, **made)
         script = Path(__file__).resolve()
         report["sides"] = alternate(script, ["product", "dense", "drfm"], folder, asked.repeats)
         for kind in ("draws", "expectation"):

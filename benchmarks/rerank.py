@@ -4,7 +4,6 @@
 dimensions) and writes benchmarks/results/rerank.json. The dense side needs about 9 GB there.
 """
 
-import argparse
 import json
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from drfm.evaluation.metrics import multi_shot
 from drfm.evaluation.ranking import rank
 from drfm.evaluation.rerank import K1, K2, WEIGHT, reranked_blocks
 from measure import alternate, machine, say, watched, write
-from ranking import load, prepare
+from ranking import load, prepare, search_arguments
 
 CHECKED = 64
 """Queries whose distances the two sides compare."""
@@ -100,25 +99,15 @@ SIDES = {"drfm": drfm, "dense": dense}
 
 def main() -> None:
     """Measure one side (called by itself in a fresh process), or both."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--queries", type=int, default=3368)
-    parser.add_argument("--images", type=int, default=15913)
-    parser.add_argument("--size", type=int, default=2048)
-    parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--regime", default="hard", choices=("easy", "hard", "early"))
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "rerank.json")
-    parser.add_argument("--side", choices=SIDES)
-    parser.add_argument("--folder", type=Path)
-    parser.add_argument("--options", type=json.loads, default={})
-    asked = parser.parse_args()
+    asked = search_arguments(__doc__, SIDES, "rerank.json", repeats=1)
     if asked.side:
         sys.stdout.write(json.dumps(SIDES[asked.side](asked.folder, asked.options)) + "\n")
         return
-    names = ("queries", "images", "size", "regime")
-    report: dict[str, Any] = {"machine": machine(), **{name: getattr(asked, name) for name in names}}
+    made = {name: getattr(asked, name) for name in ("queries", "images", "size", "regime")}
+    report: dict[str, Any] = {"machine": machine(), **made}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        prepare(folder, *(getattr(asked, name) for name in names))
+        prepare(folder, **made)
         report["sides"] = alternate(Path(__file__).resolve(), ["drfm", "dense"], folder, asked.repeats)
         if all("error" not in side for side in report["sides"].values()):
             compare(folder, report)

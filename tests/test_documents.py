@@ -58,7 +58,7 @@ def test_every_page_of_docs_is_linked_from_the_readme():
 def test_modules_and_options_that_a_page_names_exist(name):
     words = re.findall(r"`([^`\n]+)`", TEXT[name])
     for word in words:
-        if re.fullmatch(r"[a-z_]+/[a-z0-9_]+\.py", word):
+        if re.fullmatch(r"[a-z_/]+/[a-z0-9_]+\.py|(src|tests)/[a-z0-9_/]+/", word):
             assert (SOURCE / word).exists() or (ROOT / word).exists(), word
         if re.fullmatch(r"drfm(\.[A-Za-z_]+)+", word):
             assert resolves(word), word

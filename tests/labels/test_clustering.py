@@ -11,25 +11,13 @@ from sklearn.cluster import DBSCAN
 
 sys.path.insert(0, str(Path(__file__).parent))
 import dense_oracle
+from made_rows import clustered, unit
 
 from drfm.config.schema import LabelsConfig
 from drfm.errors import DrfmError
 from drfm.labels.clustering import HDBSCAN_LIMIT, cluster, cosine_graph
 
 CONFIG = LabelsConfig(k1=12, k2=4, eps=0.6)
-
-
-def unit(rows):
-    rows = np.asarray(rows, np.float32)
-    return np.ascontiguousarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
-
-
-def clustered(count, size=32, seed=0, spread=0.6):
-    random = np.random.default_rng(seed)
-    centres = random.standard_normal((max(1, count // 9), size))
-    return unit(
-        centres[random.integers(0, len(centres), count)] + spread * random.standard_normal((count, size))
-    )
 
 
 def oracle(rows, config):

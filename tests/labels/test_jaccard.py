@@ -8,23 +8,11 @@ from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
 import dense_oracle
+from made_rows import clustered, unit
 
 from drfm.errors import DrfmError
 from drfm.labels.jaccard import camera_offset, jaccard_graph, mean_graph
 from drfm.labels.neighbours import k_nearest
-
-
-def unit(rows):
-    rows = np.asarray(rows, np.float32)
-    return np.ascontiguousarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
-
-
-def clustered(count, size=32, seed=0, spread=0.6):
-    random = np.random.default_rng(seed)
-    centres = random.standard_normal((max(1, count // 9), size))
-    return unit(
-        centres[random.integers(0, len(centres), count)] + spread * random.standard_normal((count, size))
-    )
 
 
 def dense(graph):

@@ -9,16 +9,12 @@ from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
 import dense_oracle
+from made_rows import unit
 
 from drfm.errors import DrfmError
 from drfm.labels import screening, sweep
 from drfm.labels.neighbours import k_nearest
 from drfm.labels.similarity import similarity, similarity_rows
-
-
-def unit(rows):
-    rows = np.asarray(rows, np.float32)
-    return np.ascontiguousarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
 
 def clustered(count, size=64, persons=None, seed=0, spread=0.6):
