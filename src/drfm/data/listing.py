@@ -37,7 +37,7 @@ def require_folder(folder: Path) -> Path:
         DrfmError: it does not exist or is a file.
     """
     if not folder.exists():
-        raise DrfmError(f"{folder}: no such folder")
+        raise DrfmError(f"{folder}: no such folder; check the path")
     if not folder.is_dir():
         raise DrfmError(f"{folder}: is a file; give a folder")
     return folder

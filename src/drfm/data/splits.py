@@ -217,7 +217,8 @@ def _check(
     if counts["hr"] == 0 or (counts["lr"] == 0 and choices.train_lr != "keep_hr"):
         missing, other = ("HR", "LR") if counts["hr"] == 0 else ("LR", "HR")
         raise DrfmError(f"{dataset.root}: split {number} has no {missing} training images, all "
-                        f"{len(split.train)} are {other}; choose another lr_camera or height")  # fmt: skip
+                        f"{len(split.train)} are {other}; choose another lr_camera (every makes "
+                        "an LR image of each) or height_threshold")  # fmt: skip
     if tested and not (split.query and split.gallery):
         part = "query" if not split.query else "gallery"
         raise DrfmError(f"{dataset.root}: split {number} has {len(tested)} test persons and no {part} "
