@@ -147,7 +147,7 @@ def provenance(facts: Mapping[str, Any]) -> dict[str, str]:
     """What a number was made from, by title; "not given" where ``facts`` does not say.
 
     ``benchmark`` may be a name or a mapping with ``name``, ``id`` and ``split``; ``weights`` a checksum or a
-    mapping with ``sha256``; ``images`` a mapping with ``sr``.
+    mapping with ``sha256`` (or ``source``, such as ``"random"``); ``images`` a mapping with ``sr``.
     """
     benchmark, weights = _mapping(facts.get("benchmark"), "name"), _mapping(facts.get("weights"), "sha256")
     images = _mapping(facts.get("images"), "sr")
@@ -156,7 +156,7 @@ def provenance(facts: Mapping[str, Any]) -> dict[str, str]:
         "manifest": facts.get("manifest", benchmark.get("id")),
         "split": benchmark.get("split"),
         "seed": facts.get("seed"),
-        "weights": _shortened(weights.get("sha256")),
+        "weights": _shortened(weights.get("sha256", weights.get("source"))),
         "super-resolution": facts.get("sr", images.get("sr")),
     }
     needed = ("manifest", "seed", "weights")
