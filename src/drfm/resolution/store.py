@@ -189,6 +189,6 @@ def _require_room(layout: Layout, chunks: Sequence[int]) -> None:
     free = shutil.disk_usage(layout.folder).free
     if needed > free:
         raise DrfmError(
-            f"{layout.folder}: the images need {needed / 1e9:.1f} GB, the disk has {free / 1e9:.1f}; "
+            f"{layout.folder}: the images need {needed / 1e6:.1f} MB, the disk has {free / 1e6:.1f}; "
             "free some space, or choose another cache folder or smaller images"
         )
