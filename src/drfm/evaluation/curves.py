@@ -16,7 +16,7 @@ _LOSSES = {
     "cc": "cross-resolution contrast (Eq. 16, 17)",
     "sc": "softmax over clusters",
     "ic": "consistency of a pair (Eq. 18)",
-    "ps": "self-paced ambiguous pairs (Eq. 19)",
+    "ps": "probability sharpening (Eq. 19)",
 }
 _EPOCH = Axis("epoch", whole=True)
 _SHARE = Axis("", low=0.0, percent=True)
@@ -47,7 +47,7 @@ def label_charts(journal: Sequence[Entry]) -> list[str]:
     return [
         chart("F-score of the pseudo-labels", score, _EPOCH, number),
         chart("Precision and recall of cross-resolution pairs", parts, _EPOCH, number),
-        chart("Clusters, and sharp images without one", counts, _EPOCH, number),
+        chart("Clusters, and images without a label", counts, _EPOCH, number),
         chart("Images with a label", coverage, _EPOCH, Axis("", low=0.0, high=1.0, percent=True)),
     ]
 

@@ -24,7 +24,7 @@ p { margin: .3em 0 .8em; max-width: 46em; }
 .tile { background: var(--panel); border-radius: 10px; padding: 12px 16px; }
 .tile b { display: block; font-size: 1.7rem; line-height: 1.25; font-variant-numeric: tabular-nums; }
 .tile span { display: block; color: var(--soft); font-size: .86rem; line-height: 1.35; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 330px), 1fr)); gap: 18px; }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 330px), 1fr)); gap: 18px; }
 figure { margin: 0; background: var(--panel); border-radius: 10px; padding: 12px 14px 8px; }
 figcaption { font-weight: 600; font-size: .95rem; }
 figure svg { width: 100%; height: auto; display: block; overflow: visible; }

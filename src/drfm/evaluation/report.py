@@ -147,7 +147,7 @@ def _notes(facts: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> li
             "show that the machinery learns, and nothing about how well it would find real people."
         )
     back_end = provenance(facts).get("super-resolution")
-    if back_end == "bicubic":
+    if back_end and back_end.startswith("bicubic"):
         notes.append(
             "The super-resolved images are bicubic interpolations, not the output of a network: they are "
             "larger, not sharper. Results with a network may differ."
