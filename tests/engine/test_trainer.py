@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from drfm.engine.checkpoint import load_checkpoint
-from drfm.engine.trainer import Interrupted, epoch_line
+from drfm.engine.journal import epoch_line
+from drfm.engine.trainer import Interrupted
 from drfm.errors import DrfmError
 
 

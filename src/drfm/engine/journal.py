@@ -53,3 +53,20 @@ class Journal:
         if len(kept) < len(entries) or self.path.exists():
             text = "".join(json.dumps(entry, sort_keys=True, allow_nan=False) + "\n" for entry in kept)
             write_atomic(self.path, text)
+
+
+def epoch_line(entry: Entry, epochs: int) -> str:
+    """One plain line that says how an epoch went."""
+    parts = " ".join(f"{k} {v:.3f}" for k, v in entry["loss"].items() if k != "total")
+    text = (
+        f"epoch {entry['epoch'] + 1}/{epochs}  loss {entry['loss'].get('total', 0.0):.3f} ({parts})  "
+        f"clusters {entry['clusters']}  labelled {entry['coverage']:.0%}"
+    )
+    if "quality" in entry:
+        quality = entry["quality"]
+        text += f"  label F {quality['f']:.3f} (cross-resolution {quality['cross_f']:.3f})"
+    if "evaluation" in entry:
+        text += f"  Rank-1 {entry['evaluation']['rank1']:.1%}"
+    text += f"  {sum(entry['seconds'].values()):.0f} s"
+    fallback = entry["labels"].get("fallback")
+    return f"{text}\n  warning: {fallback}" if fallback else text

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from drfm.config import Config
 from drfm.engine.checkpoint import load_checkpoint, save_checkpoint
-from drfm.engine.journal import Entry, Journal
+from drfm.engine.journal import Entry, Journal, epoch_line
 from drfm.engine.schedule import Stream, epoch_seed, learning_rate
 from drfm.engine.tracking import write_curves
 from drfm.errors import DrfmError
@@ -25,6 +25,7 @@ from drfm.labels.pseudo import PseudoLabels
 from drfm.learning.batch import Selection
 from drfm.learning.batches import make_batch
 from drfm.methods.base import Method
+from drfm.methods.state import labels_from_state, labels_to_state
 from drfm.models.extract import extract
 from drfm.models.features import Features
 from drfm.progress import progress_bar
@@ -277,7 +278,6 @@ class Trainer:
         return self.labels
 
     def _save(self) -> None:
-        labels = self.labels
         state: dict[str, Any] = {
             "identity": self.identity,
             "progress": vars(self.at),
@@ -286,7 +286,7 @@ class Trainer:
             "method": self.method.state_dict(),
             "augment": self.augment.get_state(),
             "torch": torch.get_rng_state(),
-            "labels": None if labels is None else _labels_state(labels),
+            "labels": labels_to_state(self.labels),
         }
         save_checkpoint(self.checkpoint, state)
 
@@ -297,7 +297,7 @@ class Trainer:
         self.augment.set_state(state["augment"])
         torch.set_rng_state(state["torch"])
         self.at = Progress(**state["progress"])
-        self.labels = None if state["labels"] is None else _labels_from(state["labels"])
+        self.labels = labels_from_state(state["labels"])
 
     @contextmanager
     def _stop_on_signal(self) -> Iterator[None]:
@@ -317,31 +317,3 @@ class Trainer:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def _labels_state(labels: PseudoLabels) -> dict[str, Any]:
-    arrays = ("labels", "ambiguous", "confidence", "guess")
-    state: dict[str, Any] = {name: torch.from_numpy(np.array(getattr(labels, name))) for name in arrays}
-    return state | {"clusters": labels.clusters, "facts": labels.facts}
-
-
-def _labels_from(state: dict[str, Any]) -> PseudoLabels:
-    arrays = {name: state[name].numpy() for name in ("labels", "ambiguous", "confidence", "guess")}
-    return PseudoLabels(clusters=state["clusters"], facts=state["facts"], **arrays)
-
-
-def epoch_line(entry: Entry, epochs: int) -> str:
-    """One plain line that says how an epoch went."""
-    parts = " ".join(f"{k} {v:.3f}" for k, v in entry["loss"].items() if k != "total")
-    text = (
-        f"epoch {entry['epoch'] + 1}/{epochs}  loss {entry['loss'].get('total', 0.0):.3f} ({parts})  "
-        f"clusters {entry['clusters']}  labelled {entry['coverage']:.0%}"
-    )
-    if "quality" in entry:
-        quality = entry["quality"]
-        text += f"  label F {quality['f']:.3f} (cross-resolution {quality['cross_f']:.3f})"
-    if "evaluation" in entry:
-        text += f"  Rank-1 {entry['evaluation']['rank1']:.1%}"
-    text += f"  {sum(entry['seconds'].values()):.0f} s"
-    fallback = entry["labels"].get("fallback")
-    return f"{text}\n  warning: {fallback}" if fallback else text
