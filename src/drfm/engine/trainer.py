@@ -22,10 +22,10 @@ from drfm.engine.tracking import write_curves
 from drfm.errors import DrfmError
 from drfm.files import write_json
 from drfm.labels.pseudo import PseudoLabels
+from drfm.labels.state import labels_from_state, labels_to_state
 from drfm.learning.batch import Selection
 from drfm.learning.batches import make_batch
 from drfm.methods.base import Method
-from drfm.methods.state import labels_from_state, labels_to_state
 from drfm.models.extract import extract
 from drfm.models.features import Features
 from drfm.progress import progress_bar

@@ -15,13 +15,13 @@ from drfm.errors import DrfmError
 from drfm.labels.clustering import cluster
 from drfm.labels.cpg import class_centroids, generate
 from drfm.labels.pseudo import OUTLIER, PseudoLabels
+from drfm.labels.state import labels_from_state, labels_to_state
 from drfm.learning.batch import Batch, Selection
 from drfm.learning.centroids import resolution_groups
 from drfm.learning.memory import FeatureMemory, momentum_update
 from drfm.learning.samplers import ambiguous_batches, labelled_batches, random_batches
 from drfm.methods.clusters import Clusterer, cluster_or_adjust
 from drfm.methods.objective import classification, consistency, contrastive, sharpening
-from drfm.methods.state import labels_from_state, labels_to_state
 from drfm.models.dual import DualEncoder
 from drfm.models.features import Encoded, Features
 
