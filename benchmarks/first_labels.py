@@ -20,7 +20,7 @@ from drfm.data.records import persons
 from drfm.labels.clustering import cluster
 from drfm.labels.neighbours import k_nearest
 from drfm.labels.quality import label_quality
-from drfm.models.dual import build_model
+from drfm.models.build import build_model
 from drfm.models.extract import extract
 from drfm.resolution.store import open_pairs
 

@@ -15,7 +15,7 @@ from drfm.learning.batchnorm import group_batchnorm
 from drfm.methods import build_method
 from drfm.models.backbone import Backbone
 from drfm.models.backbones import BACKBONES
-from drfm.models.dual import build_model
+from drfm.models.build import build_model
 from drfm.resolution.pairs import PairSet, pairs_from_arrays
 
 OPTIONS = {

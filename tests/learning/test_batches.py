@@ -1,9 +1,13 @@
 """From rows to batches: what is drawn, shared and reported."""
 
 import numpy as np
+import pytest
 import torch
 
 from drfm.config import AugmentConfig
+from drfm.data.records import HR
+from drfm.errors import DrfmError
+from drfm.learning.batch import View
 from drfm.learning.batches import make_batch
 from drfm.resolution.pairs import PairSet
 
@@ -13,7 +17,9 @@ def pairs(lr_size=(32, 16)):
     hr = random.integers(0, 256, (6, 32, 16, 3), dtype=np.uint8)
     lr = hr if lr_size == (32, 16) else random.integers(0, 256, (6, *lr_size, 3), dtype=np.uint8)
     blank = np.zeros(6, dtype=np.int64)
-    return PairSet(hr, lr, blank.astype(np.int8), blank, blank.astype(np.int32), tuple("abcdef"))
+    return PairSet(
+        hr, lr, np.array([0, 1, 1, 0, 0, 1], np.int8), blank, blank.astype(np.int32), tuple("abcdef")
+    )
 
 
 ROWS = np.array([4, 1, 1, 5, 0, 1])
@@ -26,24 +32,24 @@ def generator(seed=0):
 
 def test_shapes_rows_and_repeats():
     batch = make_batch(pairs(lr_size=(16, 8)), ROWS, AugmentConfig(), generator())
-    assert batch.hr.shape == (6, 3, 32, 16)
-    assert batch.lr.shape == (6, 3, 16, 8)
+    assert batch.images[0].shape == (6, 3, 32, 16)
+    assert batch.images[1].shape == (6, 3, 16, 8)
     assert batch.rows.tolist() == ROWS.tolist()
     assert batch.repeats == 3
 
 
 def test_the_generator_decides_everything():
     one, same, other = (make_batch(pairs(), ROWS, STRONG, generator(seed)) for seed in (0, 0, 1))
-    assert torch.equal(one.hr, same.hr)
-    assert torch.equal(one.lr, same.lr)
-    assert not torch.equal(one.hr, other.hr)
+    assert torch.equal(one.images[0], same.images[0])
+    assert torch.equal(one.images[1], same.images[1])
+    assert not torch.equal(one.images[0], other.images[0])
 
 
 def test_the_two_images_share_a_draw_if_asked():
     apart = make_batch(pairs(), ROWS, STRONG, generator())
     together = make_batch(pairs(), ROWS, AugmentConfig(pad=40, erase=0.5, shared=True), generator())
-    assert torch.equal(together.hr, together.lr)
-    assert not torch.equal(apart.hr, apart.lr)
+    assert torch.equal(together.images[0], together.images[1])
+    assert not torch.equal(apart.images[0], apart.images[1])
 
 
 def test_a_shared_flip_reaches_images_of_another_size():
@@ -51,14 +57,14 @@ def test_a_shared_flip_reaches_images_of_another_size():
     store.hr[:, :, :8], store.hr[:, :, 8:] = 0, 255
     store.lr[:, :, :4], store.lr[:, :, 4:] = 0, 255
     batch = make_batch(store, np.arange(6).repeat(5), AugmentConfig(pad=0, shared=True), generator())
-    flipped = batch.hr[:, 0, 0, 0] > 0
-    assert torch.equal(flipped, batch.lr[:, 0, 0, 0] > 0)
+    flipped = batch.images[0][:, 0, 0, 0] > 0
+    assert torch.equal(flipped, batch.images[1][:, 0, 0, 0] > 0)
     assert 0 < flipped.sum() < 30
 
 
 def test_no_rows():
     batch = make_batch(pairs(), np.empty(0, dtype=np.int64), STRONG, generator())
-    assert batch.hr.shape == (0, 3, 32, 16)
+    assert batch.images[0].shape == (0, 3, 32, 16)
     assert batch.repeats == 0
 
 
@@ -67,3 +73,27 @@ def test_the_store_is_left_alone():
     before = store.hr.copy()
     make_batch(store, ROWS, STRONG, generator())
     assert np.array_equal(before, store.hr)
+
+
+def test_native_images_are_the_captures():
+    store = pairs()
+    store.hr[:] = np.arange(1, 7, dtype=np.uint8)[:, None, None, None]
+    store.lr[:] = np.arange(101, 107, dtype=np.uint8)[:, None, None, None]
+    rows = np.array([5, 0, 3, 0, 2])
+    view = View("native", augmented=False)
+    found = make_batch(store, rows, STRONG, generator(), views=[view]).images
+    expected = np.where(store.origin == HR, store.hr[:, 0, 0, 0], store.lr[:, 0, 0, 0])[rows]
+    blue = found[0][:, 2, 0, 0] * 0.225 + 0.406
+    assert len(found) == 1
+    assert np.array_equal(np.rint(blue.numpy() * 255).astype(int), expected)
+    assert (found[0] == found[0][:, :, :1, :1]).all()
+
+
+def test_each_augmented_view_has_draws_of_its_own():
+    one, two = make_batch(pairs(), ROWS, STRONG, generator(), views=[View("hr"), View("hr")]).images
+    assert not torch.equal(one, two)
+
+
+def test_one_encoder_needs_one_size():
+    with pytest.raises(DrfmError, match="needs the same"):
+        make_batch(pairs(lr_size=(16, 8)), ROWS, STRONG, generator(), views=[View("native")])

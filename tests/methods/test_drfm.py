@@ -30,7 +30,7 @@ from drfm.learning.losses import (
 from drfm.methods import METHODS, build_method
 from drfm.methods.drfm import Drfm
 from drfm.models.features import Encoded
-from drfm.resolution.pairs import PairSet
+from drfm.resolution.pairs import PairSet, pairs_from_arrays
 
 PEOPLE, EACH, SIDE = 4, 6, 4
 COUNT = PEOPLE * EACH
@@ -66,6 +66,12 @@ PERSON = np.repeat(np.arange(PEOPLE), EACH)
 ORIGIN = np.tile([HR, HR, HR, LR, LR, LR], PEOPLE).astype(np.int8)
 
 
+def pairs_of(origin=ORIGIN):
+    """Pairs whose images nobody looks at."""
+    blank = np.zeros((len(origin), 8, 8, 3), np.uint8)
+    return pairs_from_arrays(blank, blank, origin)
+
+
 def by_person(features, config):
     """A clusterer that knows the persons of the HR rows, and leaves one image out."""
     labels = PERSON[ORIGIN == HR].copy()
@@ -84,7 +90,7 @@ HR_IMAGES, LR_IMAGES = images(1), images(2)
 
 def batch_of(rows):
     rows = torch.as_tensor(np.asarray(rows), dtype=torch.int64)
-    return Batch(rows, HR_IMAGES[rows], LR_IMAGES[rows], None)
+    return Batch(rows, (HR_IMAGES[rows], LR_IMAGES[rows]), None)
 
 
 def extracted(model):
@@ -99,7 +105,7 @@ def config(**sections):
 
 def ready(clusterer=by_person, epoch=0, model=None, **sections):
     model = model or TinyDual()
-    method = Drfm(config(**sections), model, ORIGIN, clusterer)
+    method = Drfm(config(**sections), model, pairs_of(), clusterer=clusterer)
     method.relabel(extracted(model), epoch)
     model.passes.clear()
     return method
@@ -127,7 +133,7 @@ def test_losses_are_the_weighted_equations():
     batch, doubtful = batch_of(LABELLED), batch_of(method.labels.ambiguous[:3])
     found = method.losses(batch, doubtful, 0)
     labels = torch.from_numpy(method.labels.labels)[batch.rows]
-    encoded, other = method.model(batch.hr, batch.lr), method.model(doubtful.hr, doubtful.lr)
+    encoded, other = method.model(*batch.images), method.model(*doubtful.images)
     cc = 0
     for space in ("hr", "lr", "fused"):
         memory = method.memories[space]
@@ -248,7 +254,7 @@ def test_fusion_loss_waits_for_its_epoch():
 
 def test_a_model_without_fusion_trains_two_spaces():
     model = TinyDual(fused=False)
-    method = Drfm(config(model=ModelConfig(fusion="none")), model, ORIGIN, by_person)
+    method = Drfm(config(model=ModelConfig(fusion="none")), model, pairs_of(), clusterer=by_person)
     method.relabel(extracted(model), 1)
     assert set(method.memories) == {"hr", "lr"}
     assert set(steps(method, 3, 1, np.random.default_rng(0))[0]) == {"cc", "ic", "ps"}
@@ -260,7 +266,7 @@ def test_softmax_loss_and_its_slots():
     slots = {space: slot.clone() for space, slot in method.slots.items()}
     batch = batch_of([0, 6, 12])
     found = method.losses(batch, None, 0)
-    encoded = method.model(batch.hr, batch.lr)
+    encoded = method.model(*batch.images)
     expected = sum(
         softmax_classification(getattr(encoded, space), labels[batch.rows], slots[space]) for space in slots
     )
@@ -369,7 +375,7 @@ def test_an_epoch_without_labels_trains_consistency_alone(finds):
         assert (ORIGIN[selection.labelled] == LR).all()
         assert len(selection.labelled) == 8
     assert set(steps(method, 3, 5, np.random.default_rng(0))[0]) == {"ic"}
-    other = Drfm(config(), TinyDual(), ORIGIN, finds)
+    other = Drfm(config(), TinyDual(), pairs_of(), clusterer=finds)
     other.load_state_dict(method.state_dict())
     assert other.labels.clusters == 0
     method._clusterer = by_person
@@ -380,21 +386,23 @@ def test_nothing_to_learn_from():
     with pytest.raises(DrfmError, match=r"labels\.eps = 0\.6, labels\.k1 = 30"):
         ready(clusterer=nobody, loss=LossConfig(ic_weight=0))
     with pytest.raises(DrfmError, match="no HR captures"):
-        Drfm(config(), TinyDual(), np.full(4, LR, dtype=np.int8))
+        Drfm(config(), TinyDual(), pairs_of(np.full(4, LR, dtype=np.int8)))
     with pytest.raises(DrfmError, match=r"labels\.source = fused"):
         Drfm(
-            config(labels=LabelsConfig(source="fused"), model=ModelConfig(fusion="none")), TinyDual(), ORIGIN
+            config(labels=LabelsConfig(source="fused"), model=ModelConfig(fusion="none")),
+            TinyDual(),
+            pairs_of(),
         )
 
 
 def test_hr_pairs_alone_train_without_consistency():
     hr = ORIGIN == HR
     model = TinyDual()
-    method = Drfm(config(), model, ORIGIN[hr], by_person)
+    method = Drfm(config(), model, pairs_of(ORIGIN[hr]), clusterer=by_person)
     with torch.no_grad():
         method.relabel(model(HR_IMAGES[hr], LR_IMAGES[hr]).spaces(), 0)
     rows = next(method.selections(method.labels, 9, np.random.default_rng(0))).labelled
-    losses = method.losses(Batch(torch.from_numpy(rows), HR_IMAGES[hr][rows], LR_IMAGES[hr][rows]), None, 9)
+    losses = method.losses(Batch(torch.from_numpy(rows), (HR_IMAGES[hr][rows], LR_IMAGES[hr][rows])), None, 9)
     assert losses["ic"].item() == 0.0
     assert losses["cc"].item() > 0
 
@@ -412,7 +420,7 @@ def test_a_resumed_run_is_the_same_run(identification, life, refresh, tmp_path):
     steps(straight, 4, 0, np.random.default_rng(0))
     torch.save({"method": straight.state_dict(), "model": straight.model.state_dict()}, tmp_path / "state.pt")
     saved = torch.load(tmp_path / "state.pt", weights_only=True)
-    resumed = Drfm(config(**sections), TinyDual(seed=5), ORIGIN, by_person)
+    resumed = Drfm(config(**sections), TinyDual(seed=5), pairs_of(), clusterer=by_person)
     resumed.model.load_state_dict(saved["model"])
     resumed.load_state_dict(saved["method"])
     assert resumed.labels.facts == straight.labels.facts
@@ -434,22 +442,22 @@ def test_a_resumed_run_is_the_same_run(identification, life, refresh, tmp_path):
 
 
 def test_a_state_before_the_first_epoch():
-    method = Drfm(config(), TinyDual(), ORIGIN, by_person)
-    method.load_state_dict(Drfm(config(), TinyDual(), ORIGIN, by_person).state_dict())
+    method = Drfm(config(), TinyDual(), pairs_of(), clusterer=by_person)
+    method.load_state_dict(Drfm(config(), TinyDual(), pairs_of(), clusterer=by_person).state_dict())
     assert method.labels is None
 
 
 def test_a_state_of_other_data_is_refused():
     state = ready().state_dict()
     with pytest.raises(DrfmError, match="labels of 24 pairs, the training set has 23"):
-        Drfm(config(), TinyDual(), ORIGIN[1:], by_person).load_state_dict(state)
+        Drfm(config(), TinyDual(), pairs_of(ORIGIN[1:]), clusterer=by_person).load_state_dict(state)
 
 
 def test_features_given_are_left_alone():
     model = TinyDual()
     features = extracted(model)
     before = {space: rows.clone() for space, rows in features.items()}
-    method = Drfm(config(), model, ORIGIN, by_person)
+    method = Drfm(config(), model, pairs_of(), clusterer=by_person)
     method.relabel(features, 0)
     steps(method, 3, 0, np.random.default_rng(0))
     assert all(torch.equal(before[space], features[space]) for space in features)

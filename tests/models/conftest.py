@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from drfm.config import ModelConfig
-from drfm.models.dual import build_model
+from drfm.models.build import build_model
 from drfm.resolution.pairs import PairSet
 
 

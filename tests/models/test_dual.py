@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from drfm.config import ModelConfig
-from drfm.models.dual import DualEncoder, build_model
+from drfm.models.build import build_model
+from drfm.models.dual import DualEncoder
 
 TINY = ModelConfig(backbone="efficientnet_lite0", weights="random", last_stride=2, fusion="none")
 

@@ -8,7 +8,7 @@ import torch
 
 from drfm.config import ModelConfig
 from drfm.errors import DrfmError
-from drfm.models.dual import build_model
+from drfm.models.build import build_model
 from drfm.models.storage import load_model, save_model
 
 

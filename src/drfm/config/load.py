@@ -53,7 +53,8 @@ def load_config(
     """Put the layers together: default, then preset, then file, then ``overrides``.
 
     Args:
-        preset: one of :func:`preset_names`.
+        preset: one of :func:`preset_names`, or several joined by ``+``, of which the last one wins:
+            ``spcl+cpu``.
         file: YAML with sections or dotted names, or ``None``.
         overrides: dotted names (or sections) to values; text is read as the command line would.
 
@@ -61,7 +62,8 @@ def load_config(
         DrfmError: unknown preset or option, a value of a wrong type or out of range, an unreadable file.
     """
     layers: list[tuple[str, Mapping[str, object]]] = []
-    layers.append((f"preset {preset}", parse_yaml(preset_text(preset), f"preset {preset}")))
+    for name in preset.split("+"):
+        layers.append((f"preset {name}", parse_yaml(preset_text(name), f"preset {name}")))
     if file is not None:
         layers.append((f"file {file}", read_yaml(Path(file))))
     layers.append(("command line", overrides))

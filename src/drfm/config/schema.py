@@ -82,6 +82,11 @@ class ModelConfig:
     """Stride of the last stage that halves the resolution (B2)."""
     pooling: Literal["average", "gem", "gem_fixed"] = "average"
     """Global pooling; `gem` learns its exponent from 3, `gem_fixed` keeps 3 (B2)."""
+    encoders: Literal["dual", "native", "hr"] = "dual"
+    """`dual`: E_h and E_l on the two images of a pair; `native`: one encoder on each image as
+    it was captured; `hr`: one encoder on the HR-space images, so that LR captures are super-resolved."""
+    parts: int = 0
+    """Horizontal stripes of the last map that get a feature of their own, with one encoder alone."""
     sharing: Literal["separate", "shared", "stem"] = "separate"
     """Weights of E_h and E_l: two encoders, one, or two that share the layers before the first stage (B1)."""
     normalise: bool = True
@@ -106,14 +111,16 @@ class ModelConfig:
     def __post_init__(self) -> None:
         _require(self.crff_temperature > 0, "model.crff_temperature", self.crff_temperature,
                  "give a number above 0")  # fmt: skip
+        _require(0 <= self.parts <= 8, "model.parts", self.parts, "give 0 to 8 stripes")
 
 
 @dataclass(frozen=True)
 class LabelsConfig:
     """Clustering and cross-resolution pseudo-label generation (C1 to C10)."""
 
-    source: Literal["features", "memory", "fused"] = "features"
-    """What is clustered: features of E_h extracted anew, the HR memory, or fused features (C1)."""
+    source: Literal["features", "memory", "fused", "ground_truth"] = "features"
+    """What is clustered: features of E_h extracted anew, the HR memory, or fused features (C1).
+    `ground_truth` trains on true identities instead, as a supervised ceiling, and every result says so."""
     distance: Literal["jaccard", "cosine"] = "jaccard"
     """Distance between HR images (C2)."""
     k1: int = 30
@@ -227,6 +234,8 @@ class SamplerConfig:
     """Pairs of one class in a step."""
     kind: Literal["rmgs", "pk", "random"] = "rmgs"
     """Random multiple gallery sampler with the origin as camera; plain classes x instances; plain random."""
+    cameras: Literal["origin", "camera", "none"] = "origin"
+    """What `rmgs` takes for the camera: the origin (HR or LR), the true camera, or nothing."""
     origins: Literal["mixed", "balanced", "double"] = "mixed"
     """One mixed batch; half of each origin; a whole batch of each origin (E5)."""
 
@@ -284,7 +293,8 @@ class EvaluationConfig:
     """Protocol of a test (G1 to G9)."""
 
     features: Literal["fused", "hr", "lr", "concat", "mean"] = "fused"
-    """Test feature of the headline row; `mean` averages the cosine similarities of the three spaces (G1)."""
+    """Test feature of the headline row; `mean` averages the cosine similarities of the three spaces (G1).
+    A model with one encoder has one feature, and that is its headline."""
     draws: int = 10
     """Random galleries of one image per person (G3)."""
     draw: Literal["shared", "per_query"] = "shared"
@@ -310,6 +320,8 @@ class Config:
     """Name of the method."""
     seed: int = 1
     """Seed of initialisation, sampling and augmentation."""
+    options: str = "default"
+    """Options of the method itself, as NAME=VALUE,NAME=VALUE; `default` keeps all of them."""
     images: ImagesConfig = field(default_factory=ImagesConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     model: ModelConfig = field(default_factory=ModelConfig)

@@ -155,7 +155,7 @@ class Trainer:
     def _extract(self) -> Features:
         train = self.config.train
         return extract(
-            self.method.model,
+            self.method.labeller,
             self.pairs,
             device=self.device,
             batch_size=train.extract_batch,
@@ -196,10 +196,11 @@ class Trainer:
     def _step(self, selection: Selection, epoch: int) -> dict[str, Tensor]:
         """Forward, backward, optimiser, memories."""
         augment = self.config.augment
-        batch = make_batch(self.pairs, selection.labelled, augment, self.augment, self.device)
+        views = self.method.views
+        batch = make_batch(self.pairs, selection.labelled, augment, self.augment, self.device, views)
         ambiguous = None
         if len(selection.ambiguous):
-            ambiguous = make_batch(self.pairs, selection.ambiguous, augment, self.augment, self.device)
+            ambiguous = make_batch(self.pairs, selection.ambiguous, augment, self.augment, self.device, views)
         losses = self.method.losses(batch, ambiguous, epoch)
         total = torch.stack(list(losses.values())).sum()
         self.optimiser.zero_grad(set_to_none=True)

@@ -37,7 +37,8 @@ def evaluate(
 
     Returns:
         One row for each of ``fused``, ``hr``, ``lr``, ``concat`` (HR and LR) and ``mean`` that the spaces
-        allow, the headline row first. A model without a fusion space has its headline in the HR space.
+        allow, the headline row first. A model without a fusion space has its headline in the HR space, a
+        model with one encoder in its only one, ``image``.
 
     Raises:
         DrfmError: features and labels do not fit together, hold NaN, or no query has a match.
@@ -45,10 +46,9 @@ def evaluate(
     _check(features_query, query, "query")
     _check(features_gallery, gallery, "gallery")
     notes = []
-    headline = config.features
-    if headline in ("fused", "mean") and "fused" not in features_query:
-        notes.append(f"The model has no fusion space: the headline is the HR space, not {headline!r}.")
-        headline = "hr"
+    headline = headline_of(features_query, config.features)
+    if headline == "hr" and config.features in ("fused", "mean"):
+        notes.append(f"The model has no fusion space: the headline is the HR space, not {config.features!r}.")
     rows = []
     for name in sorted(_available(features_query), key=lambda name: name != headline):
         ranking = rank(
@@ -73,6 +73,13 @@ def evaluate(
         facts=dict(facts or {}),
         notes=tuple(notes),
     )
+
+
+def headline_of(features: Features, wanted: str) -> str:
+    """The test feature ``wanted``, or the one that stands in for it where the model does not have it."""
+    if "image" in features:
+        return "image"
+    return "hr" if wanted in ("fused", "mean") and "fused" not in features else wanted
 
 
 def feature_of(features: Features, name: str) -> Tensor:

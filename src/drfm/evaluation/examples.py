@@ -53,17 +53,17 @@ def ranked_examples(
         gallery: persons and cameras of the gallery.
         count: examples to give; successes come first.
         top: gallery images an example.
-        features: test feature, a key of ``drfm.evaluation.protocol.FEATURES``; the HR space if there is none.
+        features: test feature, a key of ``drfm.evaluation.protocol.FEATURES``, or what stands in for it.
         seed: of the draw.
 
     Raises:
         DrfmError: no query has a match, or ``count`` or ``top`` is below 1.
     """
-    from drfm.evaluation.evaluate import feature_of
+    from drfm.evaluation.evaluate import feature_of, headline_of
 
     if count < 1 or top < 1:
         raise DrfmError(f"count = {count}, top = {top}: give 1 or more")
-    name = features if "fused" in features_query or features in ("hr", "lr", "concat") else "hr"
+    name = headline_of(features_query, features)
     rows, columns = feature_of(features_query, name), feature_of(features_gallery, name)
     ranking = rank(similarity_blocks(rows, columns), query, gallery)
     order = np.random.default_rng(seed).permutation(np.flatnonzero(ranking.valid))

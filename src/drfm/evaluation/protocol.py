@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from drfm.config.schema import EvaluationConfig
 
 FEATURES = {
+    "image": "features of the one encoder",
     "fused": "fused features",
     "hr": "HR-space features",
     "lr": "LR-space features",

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+Persons = npt.NDArray[np.int64]
+"""True identities of N pairs, negative where unknown. Only a supervised ceiling may train on them."""
+
 OUTLIER = -1
 """Label of a pair without a cluster in this epoch."""
 
@@ -28,3 +31,21 @@ class PseudoLabels:
     confidence: npt.NDArray[np.float32]
     guess: npt.NDArray[np.int64]
     facts: dict[str, float | int | str] = field(default_factory=dict)
+
+
+def true_labels(persons: Persons) -> PseudoLabels:
+    """True identities as the labels of an epoch, for the ceiling that results are compared with.
+
+    Args:
+        persons: ``(N,)`` int64 identities, negative where unknown.
+
+    Returns:
+        Labels 0..M-1 in ascending order of the identities; nobody is ambiguous.
+    """
+    known = persons >= 0
+    labels = np.full(len(persons), OUTLIER, dtype=np.int64)
+    names, labels[known] = np.unique(persons[known], return_inverse=True)
+    facts: dict[str, float | int | str] = {"clusters": len(names), "supervised": "labels are true identities"}
+    return PseudoLabels(
+        labels, len(names), np.empty(0, np.int64), known.astype(np.float32), labels.copy(), facts
+    )

@@ -73,6 +73,12 @@ def plan(draws: Draws, config: AugmentConfig, height: int, width: int) -> Plan:
     return Plan((draws.flip < config.flip).long(), shift, _boxes(draws, config.erase, height, width))
 
 
+def nothing(count: int) -> Plan:
+    """The plan that leaves ``count`` images as they are."""
+    zeros = torch.zeros(count, 4, dtype=torch.int64)
+    return Plan(zeros[:, 0], zeros[:, :2], zeros)
+
+
 def _boxes(draws: Draws, probability: float, height: int, width: int) -> Tensor:
     """Boxes of random erasing after Zhong et al., AAAI 2020: the first that is smaller than the image."""
     area = (ERASED_AREA[0] + (ERASED_AREA[1] - ERASED_AREA[0]) * draws.box[..., 0]) * height * width

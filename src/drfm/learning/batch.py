@@ -1,10 +1,29 @@
 """A batch of training pairs on its way from the store to a loss."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
+
+from drfm.resolution.pairs import Source
+
+
+class View(NamedTuple):
+    """An image that a method wants of every pair of a batch.
+
+    Attributes:
+        source: which image of the pair.
+        augmented: changed at random, each view by draws of its own; else resized and normalised alone.
+    """
+
+    source: Source
+    augmented: bool = True
+
+
+BOTH = (View("hr"), View("lr"))
+"""The two images of a pair, what a method with two encoders wants."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +45,11 @@ class Batch:
 
     Attributes:
         rows: ``(B,)`` int64 rows of the pair table.
-        hr: ``(B, 3, H, W)`` float32, ImageNet-normalised RGB.
-        lr: ``(B, 3, h, w)`` float32, ImageNet-normalised RGB.
+        images: for each view of the method ``(B, 3, H, W)`` float32, ImageNet-normalised RGB.
         repeats: how often the most frequent row occurs, where that is known; sparing the memories a question
             to the device.
     """
 
     rows: Tensor
-    hr: Tensor
-    lr: Tensor
+    images: tuple[Tensor, ...]
     repeats: int | None = None

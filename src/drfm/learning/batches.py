@@ -1,12 +1,16 @@
 """From rows of the pair table to a batch on the training device."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from drfm.config import AugmentConfig
-from drfm.learning.augment import apply_plan, draw, plan
-from drfm.learning.batch import Batch
+from drfm.data.records import HR, LR
+from drfm.learning.augment import Plan, apply_plan, draw, nothing, plan
+from drfm.learning.batch import BOTH, Batch, View
 from drfm.resolution.pairs import PairSet
 
 
@@ -16,27 +20,46 @@ def make_batch(
     config: AugmentConfig,
     generator: torch.Generator,
     device: torch.device | str = "cpu",
+    views: Sequence[View] = BOTH,
 ) -> Batch:
-    """Read, augment and normalise the two images of each row.
+    """Read, augment and normalise images of each row.
 
     Args:
         pairs: the image store.
         rows: ``(B,)`` int64 rows, B >= 0; a row may occur more than once and is augmented anew each time.
-        config: augmentation; ``shared`` gives the two images of a pair one draw (A9).
+        config: augmentation; ``shared`` gives all augmented images of a pair one draw (A9).
         generator: CPU generator, the only source of randomness.
         device: where the batch is wanted.
+        views: the images wanted.
 
     Returns:
         The batch, rows in the order given.
     """
     device = torch.device(device)
     rows = np.ascontiguousarray(rows, dtype=np.int64)
-    draws = draw(len(rows), generator)
+    draws = None
     images = []
-    for index, store in enumerate((pairs.hr, pairs.lr)):
-        if index and not config.shared:
+    for view in views:
+        if view.augmented and (draws is None or not config.shared):
             draws = draw(len(rows), generator)
-        todo = plan(draws, config, height=store.shape[1], width=store.shape[2])
-        images.append(apply_plan(store, rows, todo, device))
+        height, width = pairs.stores(view.source)[0].shape[1:3]
+        chosen = plan(draws, config, height, width) if view.augmented and draws is not None else None
+        images.append(_images(pairs, view, rows, chosen or nothing(len(rows)), device))
     repeats = int(np.unique(rows, return_counts=True)[1].max(initial=0))
-    return Batch(rows=torch.from_numpy(rows).to(device), hr=images[0], lr=images[1], repeats=repeats)
+    return Batch(rows=torch.from_numpy(rows).to(device), images=tuple(images), repeats=repeats)
+
+
+def _images(
+    pairs: PairSet, view: View, rows: npt.NDArray[np.int64], todo: Plan, device: torch.device
+) -> Tensor:
+    stores = pairs.stores(view.source)
+    if len(stores) == 1:
+        return apply_plan(stores[0], rows, todo, device)
+    origin = pairs.origin[rows]
+    chosen = [np.flatnonzero(origin == number) for number in (HR, LR)]
+    parts = [
+        apply_plan(store, rows[mine], Plan(*(part[mine] for part in todo)), device)
+        for store, mine in zip(stores, chosen, strict=True)
+    ]
+    back = torch.from_numpy(np.argsort(np.concatenate(chosen))).to(device)
+    return torch.cat(parts)[back].contiguous(memory_format=torch.channels_last)

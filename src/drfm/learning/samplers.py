@@ -16,7 +16,11 @@ Pass = Callable[[np.random.Generator], Rows]
 
 
 def labelled_batches(
-    labels: Rows, origin: npt.NDArray[np.int8], config: SamplerConfig, random: np.random.Generator
+    labels: Rows,
+    origin: npt.NDArray[np.int8],
+    config: SamplerConfig,
+    random: np.random.Generator,
+    camera: Rows | None = None,
 ) -> Iterator[Rows]:
     """Batches of rows with a label, as the options E5 and E6 say.
 
@@ -29,21 +33,23 @@ def labelled_batches(
         origin: ``(N,)`` ``HR`` or ``LR``.
         config: batch size, instances, kind and origins.
         random: the only source of randomness.
+        camera: ``(N,)`` true cameras, for ``config.cameras: camera``.
 
     Raises:
         DrfmError: no row has a label.
     """
     if not (labels >= 0).any():
         raise DrfmError("no pair has a pseudo-label: there is nothing to draw a batch from")
+    groups = _groups(origin, config, camera)
     present = [o for o in (HR, LR) if ((labels >= 0) & (origin == o)).any()]
     if config.origins == "mixed" or len(present) == 1:
-        return _stream(labels, origin, config, config.batch, random)
+        return _stream(labels, groups, config, config.batch, random)
     sizes = [config.batch - config.batch // 2, config.batch // 2]
     if config.origins == "double":
         sizes = [config.batch, config.batch]
     return _side_by_side(
         [
-            _stream(np.where(origin == o, labels, -1), origin, config, size, random)
+            _stream(np.where(origin == o, labels, -1), groups, config, size, random)
             for o, size in zip((HR, LR), sizes, strict=True)
         ]
     )
@@ -78,7 +84,14 @@ def random_batches(rows: Rows, batch: int, random: np.random.Generator) -> Itera
     return _continuous(lambda generator: generator.permutation(rows), batch, random)
 
 
-def _stream(labels: Rows, origin: npt.NDArray[np.int8], config: SamplerConfig, batch: int,
+def _groups(origin: npt.NDArray[np.int8], config: SamplerConfig, camera: Rows | None) -> Rows:
+    if config.cameras == "camera":
+        assert camera is not None
+        return camera
+    return np.zeros(len(origin), np.int64) if config.cameras == "none" else origin.astype(np.int64)
+
+
+def _stream(labels: Rows, groups: Rows, config: SamplerConfig, batch: int,
             random: np.random.Generator) -> Iterator[Rows]:  # fmt: skip
     rows = np.flatnonzero(labels >= 0)
     if config.kind == "random":
@@ -86,7 +99,7 @@ def _stream(labels: Rows, origin: npt.NDArray[np.int8], config: SamplerConfig, b
     classes = _split(rows, labels[rows])
     if config.kind == "pk":
         return _cut(lambda generator: _pk_pass(classes, config.instances, generator), batch, random)
-    return _cut(lambda generator: _gallery_pass(classes, origin, config.instances, generator), batch, random)
+    return _cut(lambda generator: _gallery_pass(classes, groups, config.instances, generator), batch, random)
 
 
 def _split(rows: Rows, labels: Rows) -> Classes:
@@ -100,12 +113,11 @@ def _draw(pool: Rows, number: int, random: np.random.Generator, replace_below: i
     return random.choice(pool, size=number, replace=len(pool) < replace_below)
 
 
-def _gallery_pass(classes: Classes, origin: npt.NDArray[np.int8], instances: int,
-                  random: np.random.Generator) -> Rows:  # fmt: skip
-    """One pass of the random multiple gallery sampler, with the origin in the place of the camera.
+def _gallery_pass(classes: Classes, groups: Rows, instances: int, random: np.random.Generator) -> Rows:
+    """One pass of the random multiple gallery sampler, with groups in the place of the cameras.
 
-    Of each class an anchor, then K - 1 rows of the other origin, or of the class without the anchor
-    where there is no other origin; with replacement where the pool has fewer than K rows. A class
+    Of each class an anchor, then K - 1 rows of other groups, or of the class without the anchor
+    where there is no other group; with replacement where the pool has fewer than K rows. A class
     of one row gives that row alone.
     """
     parts = []
@@ -113,7 +125,7 @@ def _gallery_pass(classes: Classes, origin: npt.NDArray[np.int8], instances: int
         members = classes[index]
         anchor = members[random.integers(len(members))]
         parts.append(np.array([anchor]))
-        pool = members[origin[members] != origin[anchor]]
+        pool = members[groups[members] != groups[anchor]]
         if len(pool) == 0:
             pool = members[members != anchor]
         if len(pool) and instances > 1:

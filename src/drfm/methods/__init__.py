@@ -1,39 +1,45 @@
 """Methods, one file each, and the door that finds them by name."""
 
-from collections.abc import Callable
+from typing import Any
 
 from drfm.config import Config
 from drfm.errors import DrfmError
+from drfm.labels.pseudo import Persons
 from drfm.methods.base import Method
 from drfm.methods.drfm import Drfm
-from drfm.models.dual import DualEncoder
+from drfm.models.build import Model
 from drfm.resolution.pairs import PairSet
 
-
-def _drfm(config: Config, model: DualEncoder, pairs: PairSet) -> Method:
-    return Drfm(config, model, pairs.origin)
-
-
-METHODS: dict[str, Callable[[Config, DualEncoder, PairSet], Method]] = {
-    "drfm": _drfm,
+METHODS: dict[str, Any] = {
+    "drfm": Drfm,
 }
-"""Name in the configuration to what builds the method from configuration, model and training pairs."""
+"""Name in the configuration to the class of the method.
+
+A class is called with the configuration, the model, the training pairs and ``truth``. Its attribute
+``Options``, where it has one, is a frozen dataclass of the options that are its own
+(:func:`drfm.methods.options.own_options` reads them).
+"""
 
 
-def build_method(config: Config, model: DualEncoder, pairs: PairSet) -> Method:
+def build_method(config: Config, model: Model, pairs: PairSet, truth: Persons | None = None) -> Method:
     """The method that ``config.method`` names, without labels yet.
 
     Args:
         config: the run.
         model: on the device that training uses.
         pairs: training pairs; of them the method sees origins and cameras, never identities.
+        truth: ``(N,)`` identities, with ``labels.source: ground_truth`` alone: a supervised ceiling.
 
     Raises:
-        DrfmError: there is no such method, or the pairs are not enough for it.
+        DrfmError: there is no such method, the model is not of the kind that it trains, the pairs are not
+            enough for it, or it has no ceiling.
     """
     if config.method not in METHODS:
         raise DrfmError(f"method = {config.method}: choose one of {', '.join(METHODS)}")
-    return METHODS[config.method](config, model, pairs)
+    if (config.labels.source == "ground_truth") != (truth is not None):
+        raise DrfmError("labels.source = ground_truth: the training images have no known identities")
+    method: Method = METHODS[config.method](config, model, pairs, truth)
+    return method
 
 
 __all__ = ["METHODS", "Method", "build_method"]

@@ -1,13 +1,14 @@
 """What the engine asks of a method."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from torch import Tensor, nn
 
 from drfm.labels.pseudo import PseudoLabels
-from drfm.learning.batch import Batch, Selection
+from drfm.learning.batch import Batch, Selection, View
+from drfm.models.build import Model
 from drfm.models.features import Features
 
 
@@ -16,6 +17,12 @@ class Method(Protocol):
 
     model: nn.Module
     """Everything that the optimiser changes."""
+    labeller: nn.Module
+    """What extracts the features for :meth:`relabel`: ``model`` itself, or a moving average of it."""
+    result: Model
+    """What is tested and saved: ``model`` itself, or a moving average of it."""
+    views: Sequence[View]
+    """The images of each pair that :meth:`losses` gets."""
 
     def relabel(self, features: Features, epoch: int) -> PseudoLabels:
         """Pseudo-labels for this epoch (0-based) from features of all pairs; memories follow them.
@@ -37,7 +44,7 @@ class Method(Protocol):
         """Update memories with the detached features of the last :meth:`losses` (Eq. 1-3)."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Labels and memories, not the model: tensors, numbers, strings, lists and dicts of them."""
+        """Labels, memories, averages; not ``model``. Tensors, numbers, strings, lists and dicts of them."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` gave."""

@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -14,16 +13,18 @@ from drfm.data.records import HR, LR
 from drfm.errors import DrfmError
 from drfm.labels.clustering import cluster
 from drfm.labels.cpg import class_centroids, generate
-from drfm.labels.pseudo import OUTLIER, PseudoLabels
+from drfm.labels.pseudo import OUTLIER, Persons, PseudoLabels, true_labels
 from drfm.labels.state import labels_from_state, labels_to_state
-from drfm.learning.batch import Batch, Selection
+from drfm.learning.batch import BOTH, Batch, Selection
 from drfm.learning.centroids import resolution_groups
 from drfm.learning.memory import FeatureMemory, momentum_update
 from drfm.learning.samplers import ambiguous_batches, labelled_batches, random_batches
 from drfm.methods.clusters import Clusterer, cluster_or_adjust
 from drfm.methods.objective import classification, consistency, contrastive, sharpening
+from drfm.models.build import Model
 from drfm.models.dual import DualEncoder
 from drfm.models.features import Encoded, Features
+from drfm.resolution.pairs import PairSet
 
 SLOT_MOMENTUM = 0.5
 """Weight of the old cluster slot in the update of the softmax loss (Lin et al., AAAI 2019; E12)."""
@@ -40,20 +41,29 @@ class Drfm:
     """
 
     def __init__(
-        self, config: Config, model: DualEncoder, origin: npt.NDArray[np.int8], clusterer: Clusterer = cluster
+        self,
+        config: Config,
+        model: DualEncoder,
+        pairs: PairSet,
+        truth: Persons | None = None,
+        clusterer: Clusterer = cluster,
     ) -> None:
         """Begin without labels.
 
         Args:
             config: the run.
             model: on the device that training uses.
-            origin: ``(N,)`` origin of each training pair.
+            pairs: the training pairs, of which origins and cameras count here.
+            truth: ``(N,)`` identities in the place of pseudo-labels, for a supervised ceiling.
             clusterer: what groups the HR pairs.
 
         Raises:
             DrfmError: there are no HR pairs, from which all labels come; or fused features are to be
                 clustered that the model does not have.
         """
+        if config.model.encoders != "dual":
+            raise DrfmError(f"model.encoders = {config.model.encoders}: drfm trains two encoders; give dual")
+        origin = pairs.origin
         if not (origin == HR).any():
             raise DrfmError(
                 "the training images have no HR captures: pseudo-labels begin with clusters of them"
@@ -61,13 +71,17 @@ class Drfm:
         if config.labels.source == "fused" and config.model.fusion == "none":
             raise DrfmError("labels.source = fused: a model with model.fusion = none has no such features")
         self.model: nn.Module = model
+        self.labeller: nn.Module = model
+        self.result: Model = model
+        self.views = BOTH
         self._encoder = model
         self.labels: PseudoLabels | None = None
         self.memories: dict[str, FeatureMemory] = {}
         self.slots: Features = {}
         self._config = config
         self._clusterer = clusterer
-        self._origin = origin
+        self._origin, self._camera = origin, pairs.camera
+        self._truth = truth
         self._pending: tuple[Batch, Features] | None = None
 
     @property
@@ -84,7 +98,9 @@ class Drfm:
         Raises:
             DrfmError: no labels, and no LR pairs or no L_ic to train on instead.
         """
-        if self.labels is not None and self.labels.clusters and epoch % self._config.labels.every:
+        if self._truth is not None:
+            labels = true_labels(self._truth)
+        elif self.labels is not None and self.labels.clusters and epoch % self._config.labels.every:
             labels = replace(self.labels, facts={**self.labels.facts, "reused": "labels.every"})
         else:
             labels = self._generate(features)
@@ -108,7 +124,7 @@ class Drfm:
         ambiguous = ambiguous_batches(
             wanted, labels.guess, config.loss.ps_batch, config.loss.ps_sampling, random
         )
-        for rows in labelled_batches(labels.labels, self._origin, config.sampler, random):
+        for rows in labelled_batches(labels.labels, self._origin, config.sampler, random, self._camera):
             yield Selection(rows, next(ambiguous))
 
     def losses(self, batch: Batch, ambiguous: Batch | None, epoch: int) -> dict[str, Tensor]:
@@ -235,10 +251,10 @@ class Drfm:
     def _encode(self, batch: Batch, ambiguous: Batch | None) -> tuple[Encoded, Encoded | None]:
         """Features of both batches, float32, in one pass or two (B12)."""
         if ambiguous is None or len(ambiguous.rows) == 0:
-            return self._forward(batch.hr, batch.lr), None
+            return self._forward(*batch.images), None
         if self._config.train.bn_ambiguous == "separate":
-            return self._forward(batch.hr, batch.lr), self._forward(ambiguous.hr, ambiguous.lr)
-        joint = self._forward(torch.cat([batch.hr, ambiguous.hr]), torch.cat([batch.lr, ambiguous.lr]))
+            return self._forward(*batch.images), self._forward(*ambiguous.images)
+        joint = self._forward(*map(torch.cat, zip(batch.images, ambiguous.images, strict=True)))
         count = len(batch.rows)
         return _part(joint, slice(count)), _part(joint, slice(count, None))
 

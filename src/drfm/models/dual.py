@@ -13,7 +13,7 @@ from drfm.models.encoder import Encoder
 from drfm.models.features import Encoded
 from drfm.models.fusion import CRFF, FullyConnectedFusion
 from drfm.models.predictor import Predictor
-from drfm.models.weights import load_weights
+from drfm.resolution.pairs import Source
 
 
 class DualEncoder(nn.Module):
@@ -22,6 +22,7 @@ class DualEncoder(nn.Module):
     Its weights are random; :func:`build_model` gives one with those of the configuration.
 
     Attributes:
+        views: the images of a pair that :meth:`forward` takes, in this order.
         config: the options that it was built from.
         dimension: D of every feature.
         hr_encoder: E_h.
@@ -30,6 +31,8 @@ class DualEncoder(nn.Module):
         predictor: Pred.
         facts: for the record: backbone, D, number of parameters, source and checksum of the weights.
     """
+
+    views: tuple[Source, ...] = ("hr", "lr")
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -82,23 +85,6 @@ class DualEncoder(nn.Module):
         """Pred of the HR-space images (Eq. 18), ``(B, D)`` float32 with unit rows."""
         with torch.autocast(encoded.hr.device.type, enabled=False):
             return self.predictor(encoded.hr, encoded.hr_pooled)  # type: ignore[no-any-return]
-
-
-def build_model(config: ModelConfig, *, seed: int) -> DualEncoder:
-    """A model with the weights that ``config.weights`` names, on the CPU, in training mode.
-
-    Both encoders start from the same weights. All other initial values depend on
-    ``seed`` alone; the global random state is neither read nor changed.
-
-    Raises:
-        DrfmError: the backbone is unknown, or its weights cannot be had.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = DualEncoder(config)
-    model.facts["weights"] = load_weights(model.hr_encoder.backbone, config.weights, config.backbone)
-    model.split()
-    return model
 
 
 def _fusion(config: ModelConfig, dimension: int) -> nn.Module | None:

@@ -27,37 +27,35 @@ def gem_pool(features: Tensor, exponent: Tensor | float, floor: float = 1e-6) ->
     return features.clamp(min=floor).pow(exponent).mean((-2, -1)).pow(1 / exponent)
 
 
-class Encoder(nn.Module):
-    """E_h or E_l: images to features.
+class Head(nn.Module):
+    """From a map to a feature: global pooling, neck, optional L2 norm.
 
     The neck is a BatchNorm1d whose bias is frozen at 0. Until it has seen a training
     batch it changes nothing but the length of a vector in eval mode, so the first
     clustering compares pooled ImageNet features.
 
     Args:
-        backbone: computes the map.
+        channels: D, channels of the map.
         pooling: ``average``, ``gem`` (one learnt exponent that starts at 3) or ``gem_fixed`` (3).
         normalise: L2-normalise features in training too (B3); in eval mode they always are.
     """
 
-    def __init__(self, backbone: Backbone, pooling: Pooling = "average", normalise: bool = True) -> None:
+    def __init__(self, channels: int, pooling: Pooling = "average", normalise: bool = True) -> None:
         super().__init__()
-        self.backbone = backbone
-        self.out_channels = backbone.out_channels
+        self.out_channels = channels
         self.normalise = normalise
         self.exponent = None
         if pooling != "average":
             self.exponent = nn.Parameter(torch.tensor([_GEM_START]), requires_grad=pooling == "gem")
         self.neck = neck(self.out_channels)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode ``(B, 3, H, W)`` ImageNet-normalised RGB.
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Describe ``(B, D, h, w)`` maps.
 
         Returns:
             The feature ``(B, D)`` behind the neck, and the pooled vector ``(B, D)`` before it; float32
-            whatever the arithmetic of the backbone.
+            whatever the arithmetic of the map.
         """
-        features = self.backbone(images)
         with torch.autocast(features.device.type, enabled=False):
             features = features.float()
             pooled = average_pool(features) if self.exponent is None else gem_pool(features, self.exponent)
@@ -65,3 +63,21 @@ class Encoder(nn.Module):
             if self.normalise or not self.training:
                 feature = functional.normalize(feature)
         return feature, pooled
+
+
+class Encoder(Head):
+    """E_h or E_l: images to features, a backbone with a :class:`Head`.
+
+    Args:
+        backbone: computes the map.
+        pooling: see :class:`Head`.
+        normalise: see :class:`Head`.
+    """
+
+    def __init__(self, backbone: Backbone, pooling: Pooling = "average", normalise: bool = True) -> None:
+        super().__init__(backbone.out_channels, pooling, normalise)
+        self.backbone = backbone
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode ``(B, 3, H, W)`` ImageNet-normalised RGB; returns what :class:`Head` does."""
+        return super().forward(self.backbone(images))

@@ -10,7 +10,7 @@ from drfm.models.features import Features
 from drfm.models.folding import folded
 from drfm.models.inputs import to_input
 from drfm.progress import progress_bar
-from drfm.resolution.pairs import PairSet
+from drfm.resolution.pairs import PairSet, Source
 
 
 def extract(
@@ -28,8 +28,8 @@ def extract(
     its statistics. The model has to be on ``device`` already.
 
     Args:
-        model: a :class:`~drfm.models.dual.DualEncoder`, or any module that maps two batches of images
-            to :class:`~drfm.models.features.Encoded`.
+        model: a model of :func:`~drfm.models.build.build_model`, or any module that says which images of a
+            pair it takes (``views``; by default ``hr`` and ``lr``) and returns something with ``spaces()``.
         pairs: N pairs.
         device: where the model is.
         batch_size: pairs in a forward pass.
@@ -42,24 +42,25 @@ def extract(
     device = torch.device(device)
     features: Features = {}
     network = folded(model)
+    views: tuple[Source, ...] = getattr(model, "views", ("hr", "lr"))
     with progress_bar("extract", len(pairs)) as bar:
         # No pairs make one empty batch, which knows the spaces and D.
         for start in range(0, max(1, len(pairs)), batch_size):
             rows = slice(start, start + batch_size)
-            hr, lr = to_input(pairs.hr[rows], device), to_input(pairs.lr[rows], device)
-            for name, value in _spaces(network, hr, lr, precision, flip).items():
+            images = [to_input(pairs.take(source, rows), device) for source in views]
+            for name, value in _spaces(network, images, precision, flip).items():
                 if start == 0:
                     features[name] = torch.empty(len(pairs), value.shape[1])
                 features[name][rows] = value.cpu()
-            bar.advance(len(hr))
+            bar.advance(len(images[0]))
     return features
 
 
 @torch.inference_mode()
-def _spaces(model: nn.Module, hr: Tensor, lr: Tensor, precision: str, flip: bool) -> Features:
-    with torch.autocast(hr.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-        spaces: Features = model(hr, lr).spaces()
+def _spaces(model: nn.Module, images: list[Tensor], precision: str, flip: bool) -> Features:
+    with torch.autocast(images[0].device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        spaces: Features = model(*images).spaces()
         if not flip:
             return spaces
-        mirrored: Features = model(hr.flip(-1), lr.flip(-1)).spaces()
+        mirrored: Features = model(*(image.flip(-1) for image in images)).spaces()
     return {name: functional.normalize(value + mirrored[name]) for name, value in spaces.items()}

@@ -11,14 +11,14 @@ from torch import Tensor
 from drfm import files
 from drfm.config import ModelConfig
 from drfm.errors import DrfmError
-from drfm.models.dual import DualEncoder
+from drfm.models.build import Model, new_model
 
 _FORMAT = 1
 _WEIGHTS = "model.safetensors"
 _DESCRIPTION = "model.json"
 
 
-def save_model(model: DualEncoder, folder: Path) -> None:
+def save_model(model: Model, folder: Path) -> None:
     """Write ``model.safetensors`` and ``model.json`` (configuration, facts, checksum) into ``folder``.
 
     A tensor that both encoders share is written once. The description comes last and
@@ -40,7 +40,7 @@ def save_model(model: DualEncoder, folder: Path) -> None:
     files.write_json(Path(folder) / _DESCRIPTION, description)
 
 
-def load_model(folder: Path) -> DualEncoder:
+def load_model(folder: Path) -> Model:
     """The model of :func:`save_model`, on the CPU, in training mode.
 
     Raises:
@@ -53,13 +53,13 @@ def load_model(folder: Path) -> DualEncoder:
     if not weights.is_file() or files.sha256_file(weights) != description["sha256"]:
         raise DrfmError(f"{weights}: missing or damaged; copy the whole folder again, or train again")
     with torch.random.fork_rng(devices=[]):
-        model = DualEncoder(_config(description, folder))
+        model = new_model(_config(description, folder))
     model.facts = description["facts"]
     load_own_tensors(model, safetensors.torch.load_file(weights), weights)
     return model
 
 
-def load_own_tensors(model: DualEncoder, tensors: dict[str, Tensor], source: Path) -> None:
+def load_own_tensors(model: Model, tensors: dict[str, Tensor], source: Path) -> None:
     """Copy ``tensors``, which name every tensor of ``model`` once, into it.
 
     Raises:
@@ -75,7 +75,7 @@ def load_own_tensors(model: DualEncoder, tensors: dict[str, Tensor], source: Pat
     model.load_state_dict(tensors, strict=False)
 
 
-def _own_tensors(model: DualEncoder) -> dict[str, Tensor]:
+def _own_tensors(model: Model) -> dict[str, Tensor]:
     """The state of ``model`` without second names of shared tensors."""
     seen: set[int] = set()
     own = {}

@@ -16,7 +16,7 @@ from drfm.config.describe import show
 from drfm.config.load import differences, from_dict, to_dict
 from drfm.errors import DrfmError
 from drfm.files import fingerprint, read_json, write_json
-from drfm.models.dual import DualEncoder
+from drfm.models.build import Model
 from drfm.recipes.data import Prepared
 
 RECORD, LOCAL = "record.json", "local.json"
@@ -40,7 +40,7 @@ def free_options(config: Config) -> frozenset[str]:
     return FREE - {"train.epochs"} if config.train.schedule == "cosine" else FREE
 
 
-def run_facts(config: Config, data: Prepared, model: DualEncoder) -> dict[str, Any]:
+def run_facts(config: Config, data: Prepared, model: Model) -> dict[str, Any]:
     """Data, weights, seed, software and machine: what every result quotes."""
     free = free_options(config)
     bound = {
@@ -53,6 +53,7 @@ def run_facts(config: Config, data: Prepared, model: DualEncoder) -> dict[str, A
     weights = model.facts["weights"]
     return {
         "method": config.method,
+        "supervised": config.labels.source == "ground_truth",
         "seed": config.seed,
         "benchmark": {"id": benchmark.id, "name": benchmark.name, "split": benchmark.split},
         "images": dict(pairs.facts),
@@ -77,8 +78,10 @@ def run_facts(config: Config, data: Prepared, model: DualEncoder) -> dict[str, A
 def header(facts: Mapping[str, Any]) -> str:
     """One line that says what is about to be trained."""
     pairs, benchmark = facts["pairs"], facts["benchmark"]
+    ceiling = " with TRUE IDENTITIES, a supervised ceiling," if facts["supervised"] else ""
     return (
-        f"{facts['method']} on {benchmark['name']} (id {benchmark['id']}, split {benchmark['split']}): "
+        f"{facts['method']}{ceiling} on {benchmark['name']} "
+        f"(id {benchmark['id']}, split {benchmark['split']}): "
         f"{pairs['train']} training pairs, {pairs['train_hr']} of them HR; "
         f"{pairs['query']} queries, {pairs['gallery']} gallery images; seed {facts['seed']}"
     )

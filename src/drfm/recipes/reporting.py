@@ -15,7 +15,7 @@ from drfm.evaluation.pictures import Card, cards
 from drfm.evaluation.report import write_report
 from drfm.evaluation.result import Result
 from drfm.files import read_json
-from drfm.models.dual import DualEncoder
+from drfm.models.build import Model
 from drfm.models.storage import load_model
 from drfm.recipes.data import Prepared, TestSet, choose_device, prepare
 from drfm.recipes.facts import read_local, read_record
@@ -64,7 +64,7 @@ def report(run: Path) -> Path:
     return path
 
 
-def _examples(model: DualEncoder, test: TestSet, config: Config) -> list[Card]:
+def _examples(model: Model, test: TestSet, config: Config) -> list[Card]:
     device = choose_device(config.train.device)
     features = encode(model.to(device), test, config, device)
     found = ranked_examples(
@@ -77,7 +77,7 @@ def _examples(model: DualEncoder, test: TestSet, config: Config) -> list[Card]:
     return cards(found, test.query.pairs, test.gallery.pairs)
 
 
-def _open(run: Path, overrides: Mapping[str, object]) -> tuple[dict[str, Any], Config, Prepared, DualEncoder]:
+def _open(run: Path, overrides: Mapping[str, object]) -> tuple[dict[str, Any], Config, Prepared, Model]:
     if not (run / "model" / "model.json").exists():
         raise DrfmError(f"{run}: holds no finished run; `drfm train` finishes it")
     facts, local = read_record(run), read_local(run)

@@ -9,11 +9,11 @@ import torch
 
 from drfm.config import Config
 from drfm.evaluation.distances import Distances, distance_distributions
-from drfm.evaluation.evaluate import evaluate
+from drfm.evaluation.evaluate import evaluate, feature_of, headline_of
 from drfm.evaluation.ranking import Labels
 from drfm.evaluation.result import Result
 from drfm.files import read_json, write_atomic, write_json
-from drfm.models.dual import DualEncoder
+from drfm.models.build import Model
 from drfm.models.extract import extract
 from drfm.models.features import Features
 from drfm.recipes.data import TestSet
@@ -23,7 +23,7 @@ Encodings = tuple[Features, Features]
 """Features of query and gallery."""
 
 
-def encode(model: DualEncoder, data: TestSet, config: Config, device: torch.device) -> Encodings:
+def encode(model: Model, data: TestSet, config: Config, device: torch.device) -> Encodings:
     """Features of query and gallery as the test sees them."""
 
     def features(pairs: PairSet) -> Features:
@@ -49,13 +49,13 @@ def rank(features: Encodings, data: TestSet, config: Config, facts: Mapping[str,
 
 def distances(features: Encodings, data: TestSet, space: str) -> Distances:
     """Distances of same- and cross-resolution pairs over query and gallery together."""
-    name = space if space in features[0] else "hr"
+    name = headline_of(features[0], space)
     labels = Labels(
         persons=np.concatenate([data.query.labels.persons, data.gallery.labels.persons]),
         cameras=np.concatenate([data.query.labels.cameras, data.gallery.labels.cameras]),
     )
     origin = np.concatenate([data.query.pairs.origin, data.gallery.pairs.origin])
-    return distance_distributions(torch.cat([features[0][name], features[1][name]]), labels, origin)
+    return distance_distributions(torch.cat([feature_of(side, name) for side in features]), labels, origin)
 
 
 def save_stage(run: Path, stage: str, result: Result, spread: Distances) -> None:

@@ -10,11 +10,11 @@ from drfm.config import Config
 from drfm.config.load import Resolved, to_yaml
 from drfm.engine.trainer import Trainer
 from drfm.files import folder_lock, sha256_file, write_atomic, write_json
-from drfm.labels.pseudo import PseudoLabels
+from drfm.labels.pseudo import Persons, PseudoLabels
 from drfm.labels.quality import label_quality
 from drfm.learning.batchnorm import group_batchnorm
-from drfm.methods import build_method
-from drfm.models.dual import DualEncoder, build_model
+from drfm.methods import Method, build_method
+from drfm.models.build import Model, build_model
 from drfm.models.storage import save_model
 from drfm.recipes.data import Part, Prepared, TestSet, choose_device, prepare
 from drfm.recipes.facts import continued, header, run_facts, write_local
@@ -65,19 +65,20 @@ def train(
         facts = continued(run, config, run_facts(config, data, model) | dict(extra or {}))
         group_batchnorm(model, config.train.bn_groups)
         model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        trainer = _trainer(run, model, data, config, device, facts, say)
+        method = build_method(config, model, data.train.pairs, _truth(data.train, config))
+        trainer = _trainer(run, method, data, config, device, facts, say)
         trainer.read_checkpoint()
         write_atomic(run / "config.yaml", to_yaml(config))
         write_json(run / "record.json", facts)
         write_local(run, folder, cache, split, skip_bad)
         say(header(facts))
         if data.test is not None and not (run / "untrained.json").exists():
-            _test(run, "untrained", model, data.test, config, device, facts)
+            _test(run, "untrained", method.result, data.test, config, device, facts)
         trainer.fit()
-        save_model(model, run / "model")
+        save_model(method.result, run / "model")
         facts["model"]["sha256"] = sha256_file(run / "model" / "model.safetensors")
         if data.test is not None:
-            facts["headline"] = _test(run, "trained", model, data.test, config, device, facts)
+            facts["headline"] = _test(run, "trained", method.result, data.test, config, device, facts)
             say(f"Rank-1 {facts['headline']['rank1']:.1%} ({run / 'trained.md'})")
         write_json(run / "record.json", facts)
         return facts
@@ -85,7 +86,7 @@ def train(
 
 def _trainer(
     run: Path,
-    model: DualEncoder,
+    method: Method,
     data: Prepared,
     config: Config,
     device: torch.device,
@@ -96,10 +97,10 @@ def _trainer(
 
     def validate() -> dict[str, float]:
         assert test is not None
-        return rank(encode(model, test, config, device), test, config, facts, "training").headline()
+        return rank(encode(method.result, test, config, device), test, config, facts, "training").headline()
 
     return Trainer(
-        build_method(config, model, data.train.pairs),
+        method,
         data.train.pairs,
         config,
         run,
@@ -109,6 +110,12 @@ def _trainer(
         validate=None if test is None else validate,
         say=say,
     )
+
+
+def _truth(part: Part, config: Config) -> Persons | None:
+    """Identities for a supervised ceiling, if that is what the configuration asks for in so many words."""
+    known = (part.labels.persons >= 0).any()
+    return part.labels.persons if config.labels.source == "ground_truth" and known else None
 
 
 def _observer(part: Part, config: Config) -> Callable[[PseudoLabels], dict[str, float]] | None:
@@ -126,7 +133,7 @@ def _observer(part: Part, config: Config) -> Callable[[PseudoLabels], dict[str, 
 def _test(
     run: Path,
     stage: str,
-    model: DualEncoder,
+    model: Model,
     data: TestSet,
     config: Config,
     device: torch.device,

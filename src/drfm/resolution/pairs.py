@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from drfm.data.records import HR, LR
 from drfm.errors import DrfmError
+
+Source = Literal["hr", "lr", "native"]
+"""An image of a pair: the one in the HR space, the one in the LR space, or the capture of the two."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,28 @@ class PairSet:
 
     def __len__(self) -> int:
         return len(self.origin)
+
+    def stores(self, source: Source) -> tuple[npt.NDArray[np.uint8], ...]:
+        """The array that holds image ``source`` of a pair, indexed by its origin where there are two.
+
+        Raises:
+            DrfmError: captures are asked for, and those of the two origins differ in size.
+        """
+        if source != "native":
+            return (self.hr if source == "hr" else self.lr,)
+        if self.hr.shape[1:] != self.lr.shape[1:]:
+            sizes = " and ".join(f"{s.shape[1]}x{s.shape[2]}" for s in (self.hr, self.lr))
+            raise DrfmError(
+                f"images.hr_size and images.lr_size = {sizes}: one encoder for both needs the same"
+            )
+        return self.hr, self.lr
+
+    def take(self, source: Source, rows: slice) -> npt.NDArray[np.uint8]:
+        """``(B, H, W, 3)`` uint8 images ``source`` of consecutive rows, possibly a view of the store."""
+        stores = self.stores(source)
+        if len(stores) == 1:
+            return stores[0][rows]
+        return np.where(self.origin[rows, None, None, None] == HR, stores[0][rows], stores[1][rows])
 
 
 def pairs_from_arrays(
