@@ -48,7 +48,7 @@ def extract(
         for start in range(0, max(1, len(pairs)), batch_size):
             rows = slice(start, start + batch_size)
             images = [to_input(pairs.take(source, rows), device) for source in views]
-            for name, value in _spaces(network, images, precision, flip).items():
+            for name, value in encode_batch(network, images, precision, flip).items():
                 if start == 0:
                     features[name] = torch.empty(len(pairs), value.shape[1])
                 features[name][rows] = value.cpu()
@@ -57,7 +57,15 @@ def extract(
 
 
 @torch.inference_mode()
-def _spaces(model: nn.Module, images: list[Tensor], precision: str, flip: bool) -> Features:
+def encode_batch(model: nn.Module, images: list[Tensor], precision: str, flip: bool) -> Features:
+    """Features of one batch, as in :func:`extract`, from a model in eval mode.
+
+    Args:
+        model: see :func:`extract`.
+        images: ``(B, 3, H, W)`` ImageNet-normalised, one for each of the model's views.
+        precision: ``float32`` or ``bfloat16``.
+        flip: see :func:`extract`.
+    """
     with torch.autocast(images[0].device.type, torch.bfloat16, enabled=precision == "bfloat16"):
         spaces: Features = model(*images).spaces()
         if not flip:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from drfm.config.schema import ImagesConfig
 from drfm.data.imagefile import decode_image, read_image_bytes
-from drfm.data.records import Entry
+from drfm.data.records import Entry, Resolution
 from drfm.errors import DrfmError
 from drfm.progress import progress_bar
 from drfm.resolution.downsample import downsample, resize, twin_rate
@@ -95,22 +95,40 @@ def load(entry: Entry) -> Image:
 
 
 def twins(entry: Entry, recipe: Recipe) -> tuple[Image | None, Image, Image]:
-    """HR-space image, LR-space image and native capture; the first is None if it awaits a network.
+    """HR-space image, LR-space image and native capture; the first is None if it awaits a network."""
+    capture = load(entry)
+    rate = twin_rate(entry.name, recipe.seed, recipe.images)
+    high, low = pair_images(capture, entry.resolution, rate, recipe.images, recipe.resolver)
+    return high, low, capture
+
+
+def pair_images(
+    capture: Image, resolution: Resolution, rate: int, options: ImagesConfig, resolver: SuperResolver | None
+) -> tuple[Image | None, Image]:
+    """The two images of a pair, of the sizes that ``options`` names, from its native capture.
 
     Twins are made from the native capture (x^sl by down-sampling, x^sh by super-resolution,
     section 3.1 of the paper) and only then brought to the sizes of the encoders.
+
+    Args:
+        capture: ``(H, W, 3)`` uint8 RGB.
+        resolution: which of the two the capture is.
+        rate: of the down-sampled twin.
+        options: sizes and kernel.
+        resolver: back end for LR captures, or None to leave the HR-space image to the caller.
+
+    Returns:
+        HR-space image, None for an LR capture without a resolver; and LR-space image.
     """
-    options, capture = recipe.images, load(entry)
-    high: Image | None
-    if entry.resolution == "hr":
-        high = capture
-        low = downsample(capture, twin_rate(entry.name, recipe.seed, options), options.kernel)
+    high: Image | None = None
+    if resolution == "hr":
+        high, low = capture, downsample(capture, rate, options.kernel)
     else:
-        high = None if recipe.resolver is None else recipe.resolver([capture])[0]
+        high = None if resolver is None else resolver([capture])[0]
         low = capture
     if high is not None:
         high = resize(high, options.hr_size, options.kernel)
-    return high, resize(low, options.lr_size, options.kernel), capture
+    return high, resize(low, options.lr_size, options.kernel)
 
 
 def render(recipe: Recipe, chunk: int) -> Rendered:
