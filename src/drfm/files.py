@@ -87,11 +87,15 @@ def fingerprint(value: Any, length: int = 16) -> str:
 
 
 @contextlib.contextmanager
-def folder_lock(folder: Path) -> Iterator[None]:
+def folder_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold ``folder`` for this process; the system releases it when the process ends, however it ends.
 
+    Args:
+        folder: made if it is not there.
+        wait: wait for another process that holds it.
+
     Raises:
-        DrfmError: another process holds it, or it cannot be made.
+        DrfmError: another process holds it and ``wait`` is not set, or it cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -100,7 +104,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
         raise write_error(folder, error) from error
     with lock as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise DrfmError(
                 f"{folder}: in use by another process; wait for it to end, or choose another folder"

@@ -113,7 +113,8 @@ class _Source:
         found = read_layout(folder, *sizes)
         if found is None or found.unfinished():
             try:
-                with folder_lock(folder):
+                # Runs that need the same pictures may start side by side: one makes them, the others wait.
+                with folder_lock(folder, wait=True):
                     found = self._build(entries, folder)
             except OSError as error:
                 raise write_error(folder, error) from error

@@ -1,0 +1,143 @@
+"""The runner, with a stand-in for `drfm train` that leaves the files of a run."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from drfm.errors import DrfmError
+from drfm.files import read_json
+from drfm.recipes.study import run as runner
+from drfm.recipes.study.plan import Cell, Data, Study
+from drfm.recipes.study.run import run_study
+
+TRAIN = textwrap.dedent(
+    """
+    import json, sys, time, pathlib
+    from drfm.config.load import load_config, to_dict
+    words = dict(zip(sys.argv[3::2], sys.argv[4::2]))
+    run = pathlib.Path(words["--run"])
+    with open(run.parents[2] / "starts", "a") as log:
+        log.write(f"{run.parent.name}/{run.name}\\n")
+    config = load_config(file=pathlib.Path(words["--config"])).config
+    if config.labels.t == 0.5:
+        print("drfm: error: labels.t = 0.5: a bad day", flush=True)
+        sys.exit(2)
+    time.sleep(config.train.lr_step / 1000)
+    run.mkdir(exist_ok=True)
+    record = {"identity": "i", "config": to_dict(config), "benchmark": {"id": "b"}, "started": "now"}
+    record["headline"] = {"rank1": 0.25}
+    (run / "record.json").write_text(json.dumps(record))
+    """
+)
+DATA = [Data("ONE", Path("bench/one")), Data("TWO", Path("bench/two"))]
+GRID = Study("grid", "A grid", (Cell("a"), Cell("bad", options={"labels.t": 0.5}), Cell("b")), (1, 2))
+
+
+@pytest.fixture(autouse=True)
+def stand_in(monkeypatch):
+    monkeypatch.setattr(runner, "_COMMAND", (sys.executable, "-c", TRAIN))
+    monkeypatch.setattr(runner, "_PAUSE", 0.01)
+
+
+def starts(out):
+    return (out / "starts").read_text().split()
+
+
+def test_a_failing_cell_stops_nothing_and_says_why(tmp_path):
+    said = []
+    state = run_study(GRID, DATA[:1], tmp_path, at_once=2, say=said.append)
+    assert len(state.done) == 4
+    assert sorted(read_json(tmp_path / "failed.json")) == ["ONE/bad/seed1", "ONE/bad/seed2"]
+    assert set(state.failed.values()) == {"labels.t = 0.5: a bad day"}
+    assert any(line.startswith("ONE/bad/seed1: FAILED (labels.t = 0.5: a bad day)") for line in said)
+
+
+def test_nothing_is_done_twice(tmp_path):
+    good = Study("good", "Good", (Cell("a"), Cell("b")), (1, 2))
+    run_study(good, DATA[:1], tmp_path)
+    first = starts(tmp_path)
+    assert len(first) == 4
+    assert run_study(good, DATA[:1], tmp_path).done == {tmp_path / "ONE" / f for f in map(Path, first)}
+    assert starts(tmp_path) == first
+
+
+def test_every_cell_has_its_first_seed_before_any_second(tmp_path):
+    good = Study("good", "Good", (Cell("a"), Cell("b")), (1, 2))
+    run_study(good, DATA, tmp_path)
+    assert [name[-1] for name in starts(tmp_path)] == ["1"] * 4 + ["2"] * 4
+
+
+def test_layers_of_a_run(tmp_path):
+    cell = Cell("a", preset="cpu", options={"labels.k2": 5})
+    data = {"ONE": {"train.iterations": 7, "train.epochs": 3}}
+    study = Study("s", "S", (cell,), (4,), data=data)
+    job = run_study(study, DATA[:1], tmp_path, given={"train.epochs": 2, "labels.k2": 9}).jobs[0]
+    config = job.resolved.config
+    assert (config.model.backbone, config.train.iterations, config.train.epochs) == (
+        "efficientnet_lite0",
+        7,
+        2,
+    )
+    assert (config.labels.k2, config.seed) == (5, 4)
+
+
+def test_other_options_in_the_same_folder_are_refused(tmp_path):
+    good = Study("good", "Good", (Cell("a"),), (1,))
+    run_study(good, DATA[:1], tmp_path)
+    with pytest.raises(DrfmError, match=r"was begun with labels\.k1 = 30, not 12"):
+        run_study(good, DATA[:1], tmp_path, given={"labels.k1": 12})
+
+
+def test_a_bad_option_is_told_before_anything_is_trained(tmp_path):
+    with pytest.raises(DrfmError, match="k9: no such option"):
+        run_study(Study("s", "S", (Cell("a"), Cell("b", options={"labels.k9": 1}))), DATA, tmp_path)
+    assert not (tmp_path / "starts").exists()
+
+
+def test_killed_and_run_again(tmp_path):
+    """After `kill -9` of the study the finished runs stay, and the same command does the rest."""
+    script = textwrap.dedent(
+        f"""
+        import sys
+        from pathlib import Path
+        from drfm.recipes.study import run as runner
+        from drfm.recipes.study.plan import Cell, Data, Study
+        runner._COMMAND = (sys.executable, "-c", {TRAIN!r})
+        cells = tuple(Cell(name) for name in "abcd")
+        data = [Data("ONE", Path("bench/one"))]
+        study, out = Study("s", "S", cells, (1,)), Path({str(tmp_path)!r})
+        runner.run_study(study, data, out, given={{"train.lr_step": 700}})
+        """
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], process_group=0)
+    wait_for(lambda: len(list(tmp_path.glob("ONE/*/seed1/record.json"))) >= 1, process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    before = {path: path.read_bytes() for path in tmp_path.glob("ONE/*/seed1/record.json")}
+    time.sleep(1)  # what was under way may end by itself
+    study = Study("s", "S", tuple(Cell(name) for name in "abcd"), (1,))
+    state = run_study(study, DATA[:1], tmp_path, given={"train.lr_step": 700})
+    assert (len(state.done), state.failed) == (4, {})
+    assert all(path.read_bytes() == content for path, content in before.items())
+    assert len(starts(tmp_path)) <= 5
+
+
+def wait_for(condition, process):
+    for _ in range(3000):
+        if condition():
+            return
+        assert process.poll() is None
+        time.sleep(0.01)
+    raise AssertionError("waited for 30 s in vain")
+
+
+def test_records_are_read_back(tmp_path):
+    run_study(Study("good", "Good", (Cell("a"),), (1,)), DATA[:1], tmp_path)
+    assert json.loads((tmp_path / "ONE/a/seed1/record.json").read_text())["headline"] == {"rank1": 0.25}
