@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import textwrap
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from types import MappingProxyType
@@ -92,7 +93,7 @@ def describe(kind: Any, section: str = "") -> dict[str, Option]:
 
 def _field_docs(kind: Any) -> dict[str, str]:
     """The string below each field of a dataclass, on one line; Python keeps it in the source alone."""
-    body = ast.parse(inspect.getsource(kind)).body[0]
+    body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
     assert isinstance(body, ast.ClassDef)
     docs = {}
     for statement, following in zip(body.body, body.body[1:], strict=False):

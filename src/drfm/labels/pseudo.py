@@ -33,6 +33,19 @@ class PseudoLabels:
     facts: dict[str, float | int | str] = field(default_factory=dict)
 
 
+def plain_labels(labels: npt.NDArray[np.int64], facts: dict[str, float | int | str]) -> PseudoLabels:
+    """Labels of a method that is in doubt about nobody.
+
+    Args:
+        labels: ``(N,)`` int64, 0..M-1 or ``OUTLIER``.
+        facts: what the journal shall say beside the number of clusters.
+    """
+    clusters = int(labels.max(initial=-1)) + 1
+    confidence = (labels >= 0).astype(np.float32)
+    facts = {"clusters": clusters} | facts
+    return PseudoLabels(labels, clusters, np.empty(0, np.int64), confidence, labels.copy(), facts)
+
+
 def true_labels(persons: Persons) -> PseudoLabels:
     """True identities as the labels of an epoch, for the ceiling that results are compared with.
 
@@ -44,8 +57,5 @@ def true_labels(persons: Persons) -> PseudoLabels:
     """
     known = persons >= 0
     labels = np.full(len(persons), OUTLIER, dtype=np.int64)
-    names, labels[known] = np.unique(persons[known], return_inverse=True)
-    facts: dict[str, float | int | str] = {"clusters": len(names), "supervised": "labels are true identities"}
-    return PseudoLabels(
-        labels, len(names), np.empty(0, np.int64), known.astype(np.float32), labels.copy(), facts
-    )
+    labels[known] = np.unique(persons[known], return_inverse=True)[1]
+    return plain_labels(labels, {"supervised": "labels are true identities"})

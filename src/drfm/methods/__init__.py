@@ -6,12 +6,16 @@ from drfm.config import Config
 from drfm.errors import DrfmError
 from drfm.labels.pseudo import Persons
 from drfm.methods.base import Method
+from drfm.methods.cluster_contrast import ClusterContrast
 from drfm.methods.drfm import Drfm
+from drfm.methods.single import Single
 from drfm.models.build import Model
 from drfm.resolution.pairs import PairSet
 
 METHODS: dict[str, Any] = {
     "drfm": Drfm,
+    "single": Single,
+    "cluster_contrast": ClusterContrast,
 }
 """Name in the configuration to the class of the method.
 
