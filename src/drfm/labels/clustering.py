@@ -1,5 +1,6 @@
 """From features to clusters: the one door of this room's first half."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from drfm.config.schema import LabelsConfig
 from drfm.errors import DrfmError
-from drfm.labels.dbscan import Labels, dbscan
+from drfm.labels.dbscan import Labels, dbscan, dbscan_many
 from drfm.labels.jaccard import jaccard_graph
 from drfm.labels.parallel import in_parts
 from drfm.labels.reciprocal import SparseRows
@@ -41,14 +42,30 @@ def cluster(features: FloatRows | Tensor, config: LabelsConfig) -> Labels:
         raise DrfmError(
             f"labels.cluster = hdbscan: {len(rows)} images, at most {HDBSCAN_LIMIT}; choose dbscan for more"
         )
-    eps = config.eps if config.cluster == "dbscan" else 1.0
-    if config.distance == "jaccard":
-        graph = jaccard_graph(rows, k1=config.k1, k2=config.k2, eps=eps, reading=config.k1_reading)
-    else:
-        graph = cosine_graph(rows, eps)
-    if config.cluster == "dbscan":
-        return dbscan(graph, config.eps, config.min_samples)
-    return _hdbscan(graph, config.min_samples)
+    if config.cluster == "hdbscan":
+        return _hdbscan(_graph(rows, config, 1.0), config.min_samples)
+    return dbscan(_graph(rows, config, config.eps), config.eps, config.min_samples)
+
+
+def cluster_radii(features: FloatRows | Tensor, config: LabelsConfig, eps: Sequence[float]) -> list[Labels]:
+    """:func:`cluster` with DBSCAN for each of several radii in the place of ``config.eps``, from one graph.
+
+    Raises:
+        DrfmError: as in :func:`cluster`, or ``config.cluster`` is not ``dbscan``.
+    """
+    if config.cluster != "dbscan":
+        raise DrfmError(f"labels.cluster = {config.cluster}: has no radius to vary; choose dbscan")
+    rows = unit_rows(features)
+    if len(rows) == 0:
+        return [np.empty(0, np.int64) for _ in eps]
+    return dbscan_many(_graph(rows, config, max(eps)), eps, config.min_samples)
+
+
+def _graph(rows: FloatRows, config: LabelsConfig, eps: float) -> csr_array:
+    """Distances up to ``eps``."""
+    if config.distance == "cosine":
+        return cosine_graph(rows, eps)
+    return jaccard_graph(rows, k1=config.k1, k2=config.k2, eps=eps, reading=config.k1_reading)
 
 
 def cosine_graph(rows: FloatRows, eps: float) -> csr_array:

@@ -9,6 +9,7 @@ from drfm.methods.base import Method
 from drfm.methods.cluster_contrast import ClusterContrast
 from drfm.methods.drfm import Drfm
 from drfm.methods.single import Single
+from drfm.methods.spcl import SpCL
 from drfm.models.build import Model
 from drfm.resolution.pairs import PairSet
 
@@ -16,6 +17,7 @@ METHODS: dict[str, Any] = {
     "drfm": Drfm,
     "single": Single,
     "cluster_contrast": ClusterContrast,
+    "spcl": SpCL,
 }
 """Name in the configuration to the class of the method.
 

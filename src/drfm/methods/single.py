@@ -28,7 +28,7 @@ class Single(OneEncoder):
     """
 
     memory: FeatureMemory | ClusterMemory | None = None
-    _pending: tuple[Tensor, Tensor, Tensor] | None = None
+    _pending: tuple[Batch, Tensor, Tensor] | None = None
 
     def remember(self, features: Features, epoch: int) -> None:
         """Fill the memory anew, or keep it under the new labels (D1)."""
@@ -46,7 +46,7 @@ class Single(OneEncoder):
     def terms(self, batch: Batch, labels: Tensor, epoch: int) -> dict[str, Tensor]:
         """L_sc or L_cc of one space."""
         features, memory, config = self.encode(batch.images[0]).image, self.memory, self.config.loss
-        self._pending = batch.rows, labels, features.detach()
+        self._pending = batch, labels, features.detach()
         if isinstance(memory, ClusterMemory):
             return {"sc": softmax_classification(features, labels, memory.centroids)}
         assert memory is not None
@@ -67,12 +67,12 @@ class Single(OneEncoder):
         """The features of the last batch, into the memory."""
         if self._pending is None:
             return
-        rows, labels, features = self._pending
+        batch, labels, features = self._pending
         self._pending = None
         if isinstance(self.memory, ClusterMemory):
             self.memory.update(labels, features)
         elif self.memory is not None:
-            self.memory.update(rows, features)
+            self.memory.update(batch.rows, features, batch.repeats)
 
     def memory_state(self) -> dict[str, Any]:
         """Slots of clusters, or of images with their sums and centroids."""
