@@ -45,34 +45,51 @@ def cross_resolution_contrastive(
     """
     logits = features @ centroids.T / tau
     positive = labels.unsqueeze(1) == centroid_labels.unsqueeze(0)
+    if denominator == "positives":
+        return _over_positives(_log_sum(logits, positive) - logits, positive)
+    pools = [~positive]
+    if negatives_from == "each_origin":
+        pools = [~positive & (centroid_origins == origin) for origin in (HR, LR)]
+    negative = torch.stack([nearest(logits, pool, negatives) for pool in pools]).any(dim=0)
+    if denominator == "positives_negatives":
+        return proxy_contrast(logits, positive, negative)
+    bottom = torch.logaddexp(logits, _log_sum(logits, negative))
+    return _over_positives(bottom - logits, positive)
+
+
+def proxy_contrast(logits: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+    """Cross-entropy with a target that is even over the positives, softmax over both kinds together.
+
+    Args:
+        logits: ``(B, K)`` similarities to K proxies by the temperature.
+        positive: ``(B, K)`` bool.
+        negative: ``(B, K)`` bool, see :func:`nearest`.
+
+    Returns:
+        Scalar mean over the rows that have a positive, zero for none.
+    """
+    return _over_positives(_log_sum(logits, positive | negative) - logits, positive)
+
+
+def nearest(logits: Tensor, pool: Tensor, number: int) -> Tensor:
+    """``(B, K)`` bool: the ``number`` largest logits of the pool, or all that it has; no gradient."""
+    among = logits.detach().masked_fill(~pool, -torch.inf)
+    values, places = among.topk(min(number, logits.shape[1]), dim=1)
+    return torch.zeros_like(pool).scatter_(1, places, values > -torch.inf)
+
+
+def _log_sum(logits: Tensor, kept: Tensor) -> Tensor:
+    """``(B, 1)`` log-sum-exp over the kept entries."""
     # A large negative number, not -inf: the log-sum-exp of an empty set then has a gradient (zero).
     nothing = torch.finfo(logits.dtype).min / 2
-    if denominator == "positives":
-        bottom = torch.logsumexp(logits.masked_fill(~positive, nothing), dim=1, keepdim=True)
-    else:
-        negative = _nearest_negatives(logits.detach(), positive, centroid_origins, negatives, negatives_from)
-        if denominator == "positives_negatives":
-            kept = positive | negative
-            bottom = torch.logsumexp(logits.masked_fill(~kept, nothing), dim=1, keepdim=True)
-        else:
-            rest = torch.logsumexp(logits.masked_fill(~negative, nothing), dim=1, keepdim=True)
-            bottom = torch.logaddexp(logits, rest)
+    return torch.logsumexp(logits.masked_fill(~kept, nothing), dim=1, keepdim=True)
+
+
+def _over_positives(terms: Tensor, positive: Tensor) -> Tensor:
+    """Mean of ``(B, K)`` terms over the positives of a row, then over the rows that have some."""
     count = positive.sum(dim=1)
-    rows = ((bottom - logits) * positive).sum(dim=1) / count.clamp(min=1)
+    rows = (terms * positive).sum(dim=1) / count.clamp(min=1)
     return rows.sum() / (count > 0).sum().clamp(min=1)
-
-
-def _nearest_negatives(logits: Tensor, positive: Tensor, origins: Tensor, number: int,
-                       source: NegativesFrom) -> Tensor:  # fmt: skip
-    """``(B, K)`` bool: the ``number`` nearest centroids that are not positive."""
-    chosen = torch.zeros_like(positive)
-    masks = [~positive]
-    if source == "each_origin":
-        masks = [~positive & (origins == origin) for origin in (HR, LR)]
-    for mask in masks:
-        values, places = logits.masked_fill(~mask, -torch.inf).topk(min(number, logits.shape[1]), dim=1)
-        chosen |= torch.zeros_like(positive).scatter_(1, places, values > -torch.inf)
-    return chosen
 
 
 def identity_consistency(predicted: Tensor, target: Tensor, counted: Tensor | None = None) -> Tensor:
