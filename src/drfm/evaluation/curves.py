@@ -6,7 +6,7 @@ from typing import Any
 
 from drfm.evaluation.distances import BINS, Distances
 from drfm.evaluation.page import table
-from drfm.evaluation.plots import Axis, Line, chart
+from drfm.evaluation.plots import Axis, Line, Panel, chart
 
 Entry = Mapping[str, Any]
 """One line of ``journal.jsonl``."""
@@ -44,12 +44,13 @@ def label_charts(journal: Sequence[Entry]) -> list[str]:
     ]
     coverage = [_line(journal, "images with a label", (entry.get("coverage") for entry in journal))]
     number = Axis("", low=0.0)
-    return [
-        chart("F-score of the pseudo-labels", score, _EPOCH, number),
-        chart("Precision and recall of cross-resolution pairs", parts, _EPOCH, number),
-        chart("Clusters, and images without a label", counts, _EPOCH, number),
-        chart("Images with a label", coverage, _EPOCH, Axis("", low=0.0, high=1.0, percent=True)),
+    panels = [
+        Panel("F-score of the pseudo-labels", score, _EPOCH, number),
+        Panel("Precision and recall of cross-resolution pairs", parts, _EPOCH, number),
+        Panel("Clusters, and images without a label", counts, _EPOCH, number),
+        Panel("Images with a label", coverage, _EPOCH, Axis("", low=0.0, high=1.0, percent=True)),
     ]
+    return [chart(panel) for panel in panels]
 
 
 def training_charts(journal: Sequence[Entry], results: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -66,8 +67,8 @@ def training_charts(journal: Sequence[Entry], results: Sequence[Mapping[str, Any
     ]
     level = [("chance Rank-1", float(results[-1]["chance"]["rank1"]))] if results else []
     return [
-        chart("Losses", losses, _EPOCH, Axis("")),
-        chart("Test scores", scores, _EPOCH, _SHARE, levels=level) if len(scores[0].points) > 1 else "",
+        chart(Panel("Losses", losses, _EPOCH, Axis(""))),
+        chart(Panel("Test scores", scores, _EPOCH, _SHARE, level)) if len(scores[0].points) > 1 else "",
     ]
 
 
@@ -114,7 +115,8 @@ def distance_charts(distances: Mapping[str, Distances]) -> list[str]:
             ]
             lines.append(Line(words[kind], points, filled=kind.startswith("positive"), dots=False))
         axis = Axis("cosine distance", low=low * width, high=high * width)
-        found.append(chart(f"Distances, {stage}", lines, axis, Axis("share of pairs", low=0.0, ticks=False)))
+        shares = Axis("share of pairs", low=0.0, ticks=False)
+        found.append(chart(Panel(f"Distances, {stage}", lines, axis, shares)))
     return found
 
 

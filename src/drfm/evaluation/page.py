@@ -1,14 +1,25 @@
 """The look of a report: one HTML page that asks nothing of the network."""
 
+from collections.abc import Mapping
 from html import escape
 
-STYLE = """
-:root { color-scheme: light dark; --ground: #ffffff; --panel: #f6f7f9; --ink: #1c2430; --soft: #5c6675;
-  --rule: #d9dde3; --good: #0a7a52; --bad: #b3341f; --s0: #0b62b5; --s1: #c4511a; --s2: #0a7a52;
-  --s3: #8a3fa0; --s4: #8a6a00; --s5: #5c6675; }
-@media (prefers-color-scheme: dark) { :root { --ground: #12161c; --panel: #1b212a; --ink: #e7ebf0;
-  --soft: #a3adba; --rule: #343d49; --good: #4cc38f; --bad: #ff8a70; --s0: #6cb2f5; --s1: #f59a62;
-  --s2: #4cc38f; --s3: #d295e6; --s4: #e0bd4a; --s5: #a3adba; } }
+from drfm.evaluation.marks import DARK, LIGHT
+
+
+def _colours(palette: Mapping[str, str]) -> str:
+    return "".join(f"--{name}: {value}; " for name, value in palette.items())
+
+
+STYLE = (
+    f":root {{ color-scheme: light dark; {_colours(LIGHT)}}}\n"
+    f"@media (prefers-color-scheme: dark) {{ :root {{ {_colours(DARK)}}} }}\n"
+    + "".join(
+        f"svg .line.{name} {{ stroke: var(--{name}); }} "
+        f"svg circle.{name}, svg polygon.{name} {{ fill: var(--{name}); }}\n"
+        for name in LIGHT
+        if name[0] == "s" or name == "rule"
+    )
+    + """
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--ground); color: var(--ink);
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
@@ -32,15 +43,7 @@ figure svg { width: 100%; height: auto; display: block; overflow: visible; }
   min-height: 1.5em; }
 .keys svg { display: inline-block; width: 26px; height: 12px; vertical-align: middle; }
 svg text { fill: var(--soft); font-size: 12px; font-variant-numeric: tabular-nums; }
-svg .grid { stroke: var(--rule); stroke-width: 1; } svg .axis { stroke: var(--soft); stroke-width: 1; }
-svg .level { stroke: var(--soft); stroke-width: 1.2; stroke-dasharray: 3 4; }
-svg polyline, .keys line { fill: none; stroke-width: 2.2; stroke-linejoin: round; }
-svg .c0 { stroke: var(--s0); } svg .c1 { stroke: var(--s1); } svg .c2 { stroke: var(--s2); }
-svg .c3 { stroke: var(--s3); } svg .c4 { stroke: var(--s4); } svg .c5 { stroke: var(--s5); }
-svg .f0 { fill: var(--s0); } svg .f1 { fill: var(--s1); } svg .f2 { fill: var(--s2); }
-svg .f3 { fill: var(--s3); } svg .f4 { fill: var(--s4); } svg .f5 { fill: var(--s5); }
-svg .a0 { fill: var(--s0); } svg .a1 { fill: var(--s1); } svg .a2 { fill: var(--s2); }
-svg .a3 { fill: var(--s3); } svg polygon { opacity: .16; }
+svg .line { fill: none; stroke-linejoin: round; }
 .scroll { overflow-x: auto; margin: 10px 0; } .charts + p { margin-top: .8em; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; min-width: 100%; }
 th, td { padding: 5px 10px; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--rule); }
@@ -65,6 +68,7 @@ ul { padding-left: 1.2em; max-width: 46em; } li { margin: .25em 0; }
   .shot, .shot img { width: 64px; } .shot img { height: 128px; } .list { gap: 8px; } .gap { display: none; } }
 @media print { .tile, figure { break-inside: avoid; } }
 """
+)
 
 
 def page(title: str, body: str) -> str:

@@ -1,7 +1,7 @@
-"""Charts as inline SVG: small, readable in light and dark, without any library.
+"""Charts: small, readable in light and dark, in a page or as a file.
 
-Colours are the classes ``c0`` to ``c5`` of the page's style sheet; lines differ in their dashes too,
-so that nothing depends on colour alone. Points carry their value as a tooltip.
+Curves differ in their dashes as well as in their colours, so that nothing depends on colour alone. In a page,
+points carry their value as a tooltip.
 """
 
 import math
@@ -9,9 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from drfm.evaluation.marks import Area, Dot, Mark, Point, Stroke, Words, in_page
+
 WIDTH, HEIGHT = 440, 250
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 14, 12, 36
+LEFT, _RIGHT, _TOP, _BOTTOM = 48, 14, 12, 36
 _DASHES = ("", "7 3", "2 3", "9 3 2 3", "4 4", "1 4")
+_MOST_DOTS = 30
+KEY = 26
+"""Length of the stroke in a legend."""
 
 
 @dataclass(frozen=True)
@@ -22,13 +27,15 @@ class Line:
         name: for the legend.
         points: (x, y) in ascending order of x.
         filled: fill the area down to the axis.
-        dots: mark the points, as far as they are not too many, with their values as tooltips.
+        dots: mark the points, if there are at most 30, with their values as tooltips.
+        band: lower and upper end of each point's spread, or nothing.
     """
 
     name: str
-    points: Sequence[tuple[float, float]]
+    points: Sequence[Point]
     filled: bool = False
     dots: bool = True
+    band: Sequence[tuple[float, float]] = ()
 
 
 @dataclass(frozen=True)
@@ -51,32 +58,76 @@ class Axis:
     ticks: bool = True
 
 
-def chart(
-    title: str, lines: Sequence[Line], x: Axis, y: Axis, *, levels: Sequence[tuple[str, float]] = ()
-) -> str:
-    """A ``<figure>`` with legend, axes and one curve for each of ``lines``; empty if no line has a point.
+@dataclass(frozen=True)
+class Panel:
+    """One chart: curves over two axes.
 
-    ``levels`` are (name, y) of dashed horizontal lines, such as what chance would give.
+    Attributes:
+        title: what it shows.
+        lines: its curves; those without a point are left out.
+        x, y: the axes.
+        levels: (name, y) of dashed horizontal lines, such as what chance would give.
+        note: a line of numbers under the title.
     """
-    lines = [line for line in lines if line.points]
-    if not lines:
+
+    title: str
+    lines: Sequence[Line]
+    x: Axis
+    y: Axis
+    levels: Sequence[tuple[str, float]] = ()
+    note: str = ""
+
+    @property
+    def drawn(self) -> list[Line]:
+        """The curves that have a point."""
+        return [line for line in self.lines if line.points]
+
+    @property
+    def words(self) -> str:
+        """What the chart shows, for those who cannot see it."""
+        return f"{self.title}: {', '.join(line.name for line in self.drawn)}. {self.note}".strip()
+
+
+def chart(panel: Panel) -> str:
+    """A ``<figure>`` with legend, axes and curves for a page; empty if no curve has a point."""
+    if not panel.drawn:
         return ""
-    values = [value for line in lines for _, value in line.points]
-    xs = _Scale.over([at for line in lines for at, _ in line.points], x, _LEFT, WIDTH - _RIGHT)
-    ys = _Scale.over([*values, *(value for _, value in levels)], y, HEIGHT - _BOTTOM, _TOP)
-    body = [_grid(xs, ys, x, y)]
-    for name, value in levels:
-        at = ys.place(value)
-        body.append(f'<line class="level" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
-        place = f'x="{WIDTH - _RIGHT}" y="{at - 4:.1f}" text-anchor="end"'
-        body.append(f'<text class="note" {place}>{escape(name)}</text>')
-    body += [_curve(index, line, xs, ys, x, y) for index, line in enumerate(lines)]
-    keys = "".join(_key(index, line) for index, line in enumerate(lines)) if len(lines) > 1 else ""
-    words = escape(f"{title}: {', '.join(line.name for line in lines)}")
+    keys = ""
+    if len(panel.drawn) > 1:
+        keys = "".join(
+            f'<span><svg width="{KEY}" height="12" aria-hidden="true">{in_page([key(index, (0, 6))])}</svg> '
+            f"{escape(line.name)}</span>"
+            for index, line in enumerate(panel.drawn)
+        )
+    note = f"<small>{escape(panel.note)}</small>" if panel.note else ""
     return (
-        f'<figure><figcaption>{escape(title)}</figcaption><div class="keys">{keys}</div>'
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{words}">{"".join(body)}</svg></figure>'
+        f'<figure><figcaption>{escape(panel.title)}{note}</figcaption><div class="keys">{keys}</div>'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(panel.words)}">'
+        f"{in_page(plot(panel))}</svg></figure>"
     )
+
+
+def key(index: int, at: Point) -> Stroke:
+    """The stroke that stands for curve ``index`` in a legend."""
+    x, y = at
+    return Stroke([(x, y), (x + KEY, y)], _colour(index), 2.2, _DASHES[index % len(_DASHES)])
+
+
+def plot(panel: Panel) -> list[Mark]:
+    """Axes and curves of a panel with at least one point, on ``WIDTH`` x ``HEIGHT``."""
+    lines, x, y = panel.drawn, panel.x, panel.y
+    values = [value for line in lines for _, value in line.points]
+    values += [end for line in lines for ends in line.band for end in ends]
+    xs = _Scale.over([at for line in lines for at, _ in line.points], x, LEFT, WIDTH - _RIGHT)
+    ys = _Scale.over([*values, *(value for _, value in panel.levels)], y, HEIGHT - _BOTTOM, _TOP)
+    marks = _grid(xs, ys, x, y)
+    for name, value in panel.levels:
+        at = ys.place(value)
+        marks.append(_across(at, "soft", 1.2, "3 4"))
+        marks.append(Words((WIDTH - _RIGHT, at - 4), name, "end"))
+    for index, line in enumerate(lines):
+        marks += _curve(index, line, xs, ys, x, y)
+    return marks
 
 
 def ticks(low: float, high: float, *, whole: bool = False, about: int = 5) -> list[float]:
@@ -120,47 +171,51 @@ def _show(value: float, axis: Axis) -> str:
     return f"{100 * value:.3g} %" if axis.percent else f"{value:,.4g}"
 
 
-def _grid(xs: _Scale, ys: _Scale, x: Axis, y: Axis) -> str:
-    parts = []
+def _colour(index: int) -> str:
+    return f"s{index % len(_DASHES)}"
+
+
+def _across(y: float, colour: str, width: float = 1.0, dash: str = "") -> Stroke:
+    return Stroke([(LEFT, y), (WIDTH - _RIGHT, y)], colour, width, dash)
+
+
+def _grid(xs: _Scale, ys: _Scale, x: Axis, y: Axis) -> list[Mark]:
+    marks: list[Mark] = []
     bottom = HEIGHT - _BOTTOM
     for value in ticks(ys.low, ys.high, whole=y.whole) if y.ticks else []:
         at = ys.place(value)
-        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
-        parts.append(f'<text x="{_LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{_show(value, y)}</text>')
+        marks += [_across(at, "rule"), Words((LEFT - 6, at + 4), _show(value, y), "end")]
     for value in ticks(xs.low, xs.high, whole=x.whole, about=8):
         at = xs.place(value)
-        parts.append(f'<line class="axis" x1="{at:.1f}" x2="{at:.1f}" y1="{bottom}" y2="{bottom + 4}"/>')
-        parts.append(f'<text x="{at:.1f}" y="{bottom + 17}" text-anchor="middle">{_show(value, x)}</text>')
-    parts.append(f'<line class="axis" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{bottom}" y2="{bottom}"/>')
-    middle = (_LEFT + WIDTH - _RIGHT) / 2
-    parts.append(
-        f'<text class="note" x="{middle}" y="{HEIGHT - 4}" text-anchor="middle">{escape(x.title)}</text>'
-    )
+        marks.append(Stroke([(at, bottom), (at, bottom + 4)], "soft"))
+        marks.append(Words((at, bottom + 17), _show(value, x), "middle"))
+    marks.append(_across(bottom, "soft"))
+    marks.append(Words(((LEFT + WIDTH - _RIGHT) / 2, HEIGHT - 4), x.title, "middle"))
     if y.title:
-        parts.append(f'<text class="note" x="4" y="{_TOP - 2}">{escape(y.title)}</text>')
-    return "".join(parts)
+        marks.append(Words((4, _TOP - 2), y.title))
+    return marks
 
 
-def _curve(index: int, line: Line, xs: _Scale, ys: _Scale, x: Axis, y: Axis) -> str:
-    colour = index % 6
+def _curve(index: int, line: Line, xs: _Scale, ys: _Scale, x: Axis, y: Axis) -> list[Mark]:
+    colour, dash = _colour(index), _DASHES[index % len(_DASHES)]
     placed = [(xs.place(at), ys.place(value)) for at, value in line.points]
-    path = " ".join(f"{px:.1f},{py:.1f}" for px, py in placed)
-    parts = []
+    marks: list[Mark] = []
     if line.filled:
         base = ys.place(ys.low)
-        ends = f"{placed[0][0]:.1f},{base:.1f} {path} {placed[-1][0]:.1f},{base:.1f}"
-        parts.append(f'<polygon class="a{colour}" points="{ends}"/>')
-    parts.append(f'<polyline class="c{colour}" stroke-dasharray="{_DASHES[colour]}" points="{path}"/>')
-    if line.dots and len(placed) <= 60:
-        for (px, py), (at, value) in zip(placed, line.points, strict=True):
-            tip = escape(f"{line.name}, {x.title} {_show(at, x)}: {_show(value, y)}")
-            place = f'cx="{px:.1f}" cy="{py:.1f}" r="2.6"'
-            parts.append(f'<circle class="f{colour}" {place}><title>{tip}</title></circle>')
-    return "".join(parts)
-
-
-def _key(index: int, line: Line) -> str:
-    stroke = (
-        f'<line class="c{index % 6}" stroke-dasharray="{_DASHES[index % 6]}" x1="0" x2="26" y1="6" y2="6"/>'
-    )
-    return f'<span><svg width="26" height="12" aria-hidden="true">{stroke}</svg> {escape(line.name)}</span>'
+        marks.append(Area([(placed[0][0], base), *placed, (placed[-1][0], base)], colour))
+    if line.band:
+        ends = [
+            (px, ys.place(low), ys.place(high))
+            for (px, _), (low, high) in zip(placed, line.band, strict=True)
+        ]
+        if len(ends) == 1:
+            marks.append(Stroke([(ends[0][0], ends[0][1]), (ends[0][0], ends[0][2])], colour, 1.4))
+        else:
+            lower, upper = [(px, low) for px, low, _ in ends], [(px, high) for px, _, high in ends]
+            marks.append(Area([*upper, *reversed(lower)], colour))
+    marks.append(Stroke(placed, colour, 2.2, dash))
+    if line.dots and len(placed) <= _MOST_DOTS:
+        for at, (px, value) in zip(placed, line.points, strict=True):
+            tip = f"{line.name}, {x.title} {_show(px, x)}: {_show(value, y)}"
+            marks.append(Dot(at, colour, tip=tip))
+    return marks
