@@ -8,6 +8,7 @@ import torch
 
 from drfm.config import Config
 from drfm.config.load import Resolved, to_yaml
+from drfm.engine.allocator import keep_freed_memory
 from drfm.engine.trainer import Trainer
 from drfm.files import folder_lock, sha256_file, write_atomic, write_json
 from drfm.labels.pseudo import Persons, PseudoLabels
@@ -55,6 +56,7 @@ def train(
         Interrupted: after Ctrl-C, when the state is saved.
     """
     config = resolved.config
+    keep_freed_memory()
     with folder_lock(run):
         device = choose_device(config.train.device)
         # First what fails early: an image store may take hours.

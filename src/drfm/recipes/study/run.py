@@ -5,8 +5,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -86,7 +86,7 @@ def run_study(
         say(f"{study.title}: {len(state.jobs)} runs, {state.line()}")
         places = list(devices) or [""] * max(1, at_once)
         _floors(study, state, out, skip_bad)
-        with _table(state):
+        with _interruptible(), _table(state):
             _work(waiting, places, state, out, skip_bad, say)
         failed = {str(run.relative_to(out)): reason for run, reason in state.failed.items()}
         write_json(out / "failed.json", failed)
@@ -184,6 +184,24 @@ def _end(process: _Process, state: State, out: Path, say: Say) -> None:
     reason = lines[-1].removeprefix("drfm: error: ") if lines else f"exit code {process.process.returncode}"
     state.failed[run] = reason
     say(f"{name}: FAILED ({reason}); {state.line()}")
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGINT and SIGTERM both end the study as Ctrl-C does, also where a shell has the first ignored."""
+
+    def stop(signum: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread: the caller handles signals
+        before = {}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _table(state: State) -> AbstractContextManager[Any]:
