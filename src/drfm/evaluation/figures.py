@@ -155,7 +155,7 @@ def label_figure(
 def distance_figure(
     title: str,
     panels: Mapping[str, Mapping[str, npt.ArrayLike]],
-    means: Mapping[str, Mapping[str, float]] | None = None,
+    numbers: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Figure:
     """Distances of positive pairs within one resolution and across two (the paper's Fig. 7).
 
@@ -164,8 +164,8 @@ def distance_figure(
         panels: model or stage, such as ``"untrained"`` -> ``"positive/same"`` and ``"positive/cross"`` ->
             histogram with equal bins over the cosine distances 0..2, as ``counts`` of
             :class:`~drfm.evaluation.distances.Distances` has them. Histograms of several seeds may be summed.
-        means: exact means by panel, ``"positive/same/mean"`` and so on, as in ``numbers`` of the same; taken
-            from the bins where they are not given.
+        numbers: by panel, ``numbers`` of the same: exact means, taken from the bins where they are not
+            given, and ``one_camera``, which the panel then says.
     """
     kinds = {"positive/same": "same resolution", "positive/cross": "two resolutions"}
     found = {
@@ -191,8 +191,9 @@ def distance_figure(
             share = (count / count.sum()).reshape(-1, merged).sum(1)
             points = [((at + 0.5) * width, float(share[at])) for at in range(low, high)]
             lines.append(Line(kinds[kind], points, filled=True, dots=False))
-        numbers = positive_gap(counts, (means or {}).get(name))
-        note = ", ".join(f"{measure} {value:.3f}" for measure, value in numbers.items())
+        known = (numbers or {}).get(name, {})
+        note = ", ".join(f"{measure} {value:.3f}" for measure, value in positive_gap(counts, known).items())
+        note += "; one camera a resolution" if note and known.get("one_camera") else ""
         axis = Axis("cosine distance of two images of one person", low=low * width, high=high * width)
         drawn.append(Panel(name, lines, axis, Axis("share of pairs", low=0.0, ticks=False), note=note))
     return Figure(title, drawn)

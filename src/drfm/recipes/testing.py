@@ -1,6 +1,7 @@
 """One test: query and gallery through the model, ranked under the protocol."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 
 from drfm.config import Config
+from drfm.data.records import HR, LR
 from drfm.evaluation.distances import Distances, distance_distributions
 from drfm.evaluation.evaluate import evaluate, feature_of, headline_of
 from drfm.evaluation.ranking import Labels
@@ -48,14 +50,22 @@ def rank(features: Encodings, data: TestSet, config: Config, facts: Mapping[str,
 
 
 def distances(features: Encodings, data: TestSet, space: str) -> Distances:
-    """Distances of same- and cross-resolution pairs over query and gallery together."""
+    """Distances of same- and cross-resolution pairs over query and gallery together.
+
+    Where each resolution has one camera, pairs of one person from one camera count too: there are no others
+    within a resolution. ``numbers["one_camera"]`` says so.
+    """
     name = headline_of(features[0], space)
     labels = Labels(
         persons=np.concatenate([data.query.labels.persons, data.gallery.labels.persons]),
         cameras=np.concatenate([data.query.labels.cameras, data.gallery.labels.cameras]),
     )
     origin = np.concatenate([data.query.pairs.origin, data.gallery.pairs.origin])
-    return distance_distributions(torch.cat([feature_of(side, name) for side in features]), labels, origin)
+    one_camera = all(len(np.unique(labels.cameras[origin == value])) <= 1 for value in (HR, LR))
+    if one_camera:
+        labels = Labels(labels.persons, np.full(len(labels), -1))
+    found = distance_distributions(torch.cat([feature_of(side, name) for side in features]), labels, origin)
+    return replace(found, numbers=found.numbers | {"one_camera": float(one_camera)})
 
 
 def save_stage(run: Path, stage: str, result: Result, spread: Distances) -> None:
