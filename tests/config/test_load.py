@@ -193,7 +193,7 @@ def test_files_that_cannot_be_read(tmp_path):
 
 def test_an_unknown_preset_is_refused_with_the_known_ones():
     line = refusal("cpo")
-    assert "choose from paper, author_style, cpu, demo" in line
+    assert "choose from paper, a1, a2" in line
     assert "Did you mean cpu?" in line
     assert "preset" in refusal("../presets/cpu")
 

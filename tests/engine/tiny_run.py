@@ -56,7 +56,7 @@ BACKBONES["tiny"] = TinyBackbone
 
 
 def tiny_pairs(persons: int = 5, shots: int = 4) -> PairSet:
-    """Persons are random colour patterns; half of their images are HR."""
+    """Persons are random colour patterns; half of their images are HR. There are three cameras."""
     random = np.random.default_rng(0)
     looks = random.integers(0, 256, (persons, 8, 4, 3))
     images, origin = [], []
@@ -67,12 +67,15 @@ def tiny_pairs(persons: int = 5, shots: int = 4) -> PairSet:
             origin.append(shot % 2)
     stacked = np.stack(images)
     names = tuple(f"{i:03d}.png" for i in range(len(stacked)))
-    return pairs_from_arrays(stacked, stacked, np.array(origin, dtype=np.int8), names=names)
+    camera = np.arange(len(stacked)) % 3
+    return pairs_from_arrays(stacked, stacked, np.array(origin, dtype=np.int8), camera=camera, names=names)
 
 
-def tiny_trainer(run: Path, epochs: int, **changes: object) -> Trainer:
-    config = load_config("paper", None, {**OPTIONS, "train.epochs": epochs, **changes}).config
-    pairs = tiny_pairs()
+def tiny_trainer(
+    run: Path, epochs: int, preset: str = "paper", pairs: PairSet | None = None, **changes: object
+) -> Trainer:
+    config = load_config(preset, None, {**OPTIONS, "train.epochs": epochs, **changes}).config
+    pairs = tiny_pairs() if pairs is None else pairs
     model = build_model(config.model, seed=config.seed)
     group_batchnorm(model, config.train.bn_groups)
     method = build_method(config, model, pairs)
