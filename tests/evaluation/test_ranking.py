@@ -209,21 +209,26 @@ def test_draws_leave_out_the_query_camera():
     assert free.cmc[0, 0] == 0.5
 
 
-def test_many_persons_keep_the_reciprocal_rank_exact():
+@pytest.mark.parametrize("gain", [0.0, 0.3, 0.8, 3.0])
+def test_many_persons_keep_the_expectation_exact(gain):
+    """From matches behind nearly all persons to matches before all of them."""
     random = np.random.default_rng(2)
     persons = np.repeat(np.arange(300), 3)
-    query = Labels(np.array([0]), np.array([-1]))
     gallery = Labels(persons, np.full(900, -1))
     similarity = random.random((1, 900)).astype(np.float32)
-    ranking = rank(block(similarity), query, gallery, expectation=True)
-    wanted = 0.0
+    similarity[0, :3] += np.float32(gain) * np.arange(3, dtype=np.float32) / 2
+    one = Labels(np.array([0]), np.array([-1]))
+    ranking = rank(block(similarity), one, gallery, expectation=True)
+    reciprocal, cmc = 0.0, np.zeros(20)
     for g in range(3):
         shares = (similarity[0].reshape(300, 3)[1:] >= similarity[0, g]).mean(axis=1)
         pdf = np.ones(1)
         for share in shares:
             pdf = np.convolve(pdf, [1 - share, share])
-        wanted += (pdf / np.arange(1, len(pdf) + 1)).sum() / 3
-    assert ranking.reciprocal[0] == pytest.approx(wanted, abs=1e-13)
+        reciprocal += (pdf / np.arange(1, len(pdf) + 1)).sum() / 3
+        cmc += np.cumsum(pdf)[:20] / 3
+    assert ranking.reciprocal[0] == pytest.approx(reciprocal, abs=1e-13)
+    np.testing.assert_allclose(ranking.cmc[0], cmc, atol=1e-13)
 
 
 def test_ties_count_against_the_method():

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from drfm.evaluation.expectation import expect
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 RowArray = npt.NDArray[np.float32]
@@ -25,6 +27,7 @@ class Sides(NamedTuple):
         gallery_camera: ``(G,)`` cameras of the gallery.
         members: gallery images of person p are ``members[starts[p]:starts[p + 1]]``.
         starts: ``(P + 1,)``.
+        owner: ``(G,)`` person of each gallery image, P where it has none.
         ignored: gallery images that take no part.
         same_camera: leave out images of the query's person from the query's camera.
     """
@@ -34,6 +37,7 @@ class Sides(NamedTuple):
     gallery_camera: IntArray
     members: IntArray
     starts: IntArray
+    owner: DrawArray
     ignored: IntArray
     same_camera: bool
 
@@ -46,16 +50,14 @@ class Lottery(NamedTuple):
         seed: of galleries drawn anew.
         chosen: ``(R, P)`` shared galleries.
         priority: ``(R, G)`` the order they were chosen by, for a query whose own choice is left out.
-        nodes: Gauss-Legendre nodes on 0..1; empty to skip the expectation.
-        weights: their weights.
+        expected: also take the exact mean over all such galleries.
     """
 
     shared: bool
     seed: np.uint64
     chosen: IntArray
     priority: DrawArray
-    nodes: FloatArray
-    weights: FloatArray
+    expected: bool
 
 
 class Scoreboard(NamedTuple):
@@ -126,55 +128,6 @@ def _draw(
 
 
 @njit(cache=True, nogil=True)
-def _expect(row: RowArray, limits: RowArray, sides: Sides, lottery: Lottery, cmc: FloatArray) -> float:
-    """Exact mean reciprocal rank over all galleries of one image a person; the exact CMC goes to ``cmc``.
-
-    The number N of persons before a match is a sum of independent Bernoulli(p_j), p_j being the
-    share of person j's images at least as similar as the match; line i of ``state`` is P(N = k) for
-    match i. E[1 / (1 + N)] is the integral over 0..1 of E[t^N] = prod_j (1 - p_j + p_j t), whose
-    values at the nodes are line i of ``product``. ``limits`` falls; ``beaten[j]`` of them are above image j.
-    """
-    count, top, nodes = limits.shape[0], cmc.shape[0], lottery.nodes
-    state = np.zeros((count, top))
-    state[:, 0] = 1.0
-    product = np.ones((count, nodes.shape[0]))
-    beaten = np.zeros(row.shape[0], np.int32)
-    for i in range(count):
-        limit = limits[i]
-        for j in range(row.shape[0]):
-            beaten[j] += row[j] < limit
-    hits = np.zeros(count + 1, np.int64)
-    for p in range(sides.starts.shape[0] - 1):
-        low, high = sides.starts[p], sides.starts[p + 1]
-        least = count
-        for m in range(low, high):
-            i = beaten[sides.members[m]]
-            hits[i] += 1
-            least = min(least, i)
-        closer = 0
-        for i in range(least, count):
-            closer += hits[i]
-            hits[i] = 0
-            share = closer / (high - low)
-            stay = 1.0 - share
-            for k in range(top - 1, 0, -1):
-                state[i, k] = state[i, k] * stay + state[i, k - 1] * share
-            state[i, 0] *= stay
-            for n in range(nodes.shape[0]):
-                product[i, n] *= stay + share * nodes[n]
-        hits[count] = 0
-    reciprocal = 0.0
-    for i in range(count):
-        within = 0.0
-        for k in range(top):
-            within += state[i, k]
-            cmc[k] += within / count
-        for n in range(nodes.shape[0]):
-            reciprocal += lottery.weights[n] * product[i, n] / count
-    return reciprocal
-
-
-@njit(cache=True, nogil=True)
 def rank_rows(block: RowArray, first_query: int, sides: Sides, lottery: Lottery, board: Scoreboard) -> None:
     """Rank the matches of the queries ``first_query``.. whose similarities are the rows of ``block``.
 
@@ -186,7 +139,8 @@ def rank_rows(block: RowArray, first_query: int, sides: Sides, lottery: Lottery,
         board: where the results go.
     """
     starts, members = sides.starts, sides.members
-    largest = np.max(starts[1:] - starts[:-1])
+    images = starts[1:] - starts[:-1]
+    largest = images.max()
     good = np.empty(largest, np.int64)
     own = np.empty(largest, np.float32)
     above = np.empty(largest, np.int64)
@@ -217,5 +171,5 @@ def rank_rows(block: RowArray, first_query: int, sides: Sides, lottery: Lottery,
         board.inverse[q] = count / (above[count - 1] + count)
         if board.draws.shape[1]:
             _draw(row, good[:count], own[:count], q, sides, lottery, board.draws[q])
-        if lottery.nodes.shape[0]:
-            board.reciprocal[q] = _expect(row, limits, sides, lottery, board.cmc[q])
+        if lottery.expected:
+            board.reciprocal[q] = expect(row, limits, sides.owner, images, board.cmc[q])

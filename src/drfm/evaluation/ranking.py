@@ -18,12 +18,11 @@ from torch import Tensor
 
 from drfm.data.records import DISTRACTOR
 from drfm.errors import DrfmError
+from drfm.evaluation.expectation import TOP
 from drfm.evaluation.kernels import FloatArray, IntArray, Lottery, Scoreboard, Sides, rank_rows
 
 BLOCK = 256
 """Queries in a block: 16 MB of similarities against 16,000 gallery images."""
-TOP = 20
-"""Longest rank list that the CMC is kept for."""
 
 
 @dataclass(frozen=True)
@@ -166,12 +165,15 @@ def _sides(query: Labels, gallery: Labels, same_camera: bool) -> tuple[Sides, in
         raise DrfmError("no gallery image has a person: evaluation needs identities")
     known, begins = np.unique(persons[members], return_index=True)
     place = np.minimum(np.searchsorted(known, query.persons), len(known) - 1)
+    owner = np.full(len(persons), len(known), np.int32)
+    owner[members] = np.searchsorted(known, persons[members])
     sides = Sides(
         person=np.where(known[place] == query.persons, place, -1).astype(np.int64),
         camera=np.asarray(query.cameras, dtype=np.int64),
         gallery_camera=np.asarray(gallery.cameras, dtype=np.int64),
         members=members,
         starts=np.append(begins, len(members)).astype(np.int64),
+        owner=owner,
         ignored=np.flatnonzero((persons < 0) & (persons != DISTRACTOR)),
         same_camera=same_camera,
     )
@@ -181,8 +183,7 @@ def _sides(query: Labels, gallery: Labels, same_camera: bool) -> tuple[Sides, in
 def _lottery(sides: Sides, size: int, draws: int, draw: str, seed: int, expectation: bool) -> Lottery:
     shared = draw == "shared"
     chosen, priority = _galleries(sides, size, draws if shared else 0, seed)
-    nodes, weights = _quadrature(len(sides.starts) - 1) if expectation else (np.empty(0), np.empty(0))
-    return Lottery(shared, np.uint64(seed), chosen, priority, nodes, weights)
+    return Lottery(shared, np.uint64(seed), chosen, priority, expectation)
 
 
 def _galleries(sides: Sides, size: int, draws: int, seed: int) -> tuple[IntArray, npt.NDArray[np.int32]]:
@@ -197,15 +198,3 @@ def _galleries(sides: Sides, size: int, draws: int, seed: int) -> tuple[IntArray
         image[priority[r]] = np.arange(size)
         chosen[r] = image[np.minimum.reduceat(priority[r, members], starts[:-1])]
     return chosen, priority
-
-
-def _quadrature(persons: int) -> tuple[FloatArray, FloatArray]:
-    """Gauss-Legendre rule on 0..1 for polynomials of degree ``persons`` that lie between 0 and 1.
-
-    Half as many nodes as the degree are exact. Far fewer are enough for products of lines through
-    (1, 1): their Chebyshev coefficients fall as exp(-n^2 / persons), so that 3 sqrt(persons) nodes
-    leave less than 1e-15.
-    """
-    count = min(persons // 2 + 1, int(np.ceil(3 * np.sqrt(persons))) + 4)
-    nodes, weights = np.polynomial.legendre.leggauss(count)
-    return (nodes + 1) / 2, weights / 2
