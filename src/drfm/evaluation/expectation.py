@@ -15,7 +15,7 @@ COUNT, FAR = 24, 41.0
 E[1 / (1 + N)] is the integral over 0 <= u <= 1 of prod_j (1 - p_j u), which is at most exp(-m u) with m the
 mean of N. It is cut at u = min(1, 41 / m). Up to there the product is a polynomial with positive coefficients
 in the distance from the cut, so that on an ellipse of parameter r around the interval it is nowhere larger
-than at the far end, exp(41 (r + 1 / r - 2) / 4). The error of Gauss and Legendre's 24 nodes is of the order of
+than at the far end, exp(41 (r + 1 / r - 2) / 4). The error of 24 Gauss-Legendre nodes is of the order of
 that times r^-48, for any r: below 1e-18, whatever the number of persons.
 """
 NODES, WEIGHTS = (np.polynomial.legendre.leggauss(COUNT) + np.array([[1.0], [0.0]])) / 2
