@@ -18,12 +18,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+VECTORS = {"avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_bf16", "amx_int8"}
+"""Flags of processors that decide how fast products are."""
+
 
 def machine() -> dict[str, Any]:
     """What the numbers were measured on: processor, cores, memory, and versions."""
     import torch
 
     text = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").exists() else ""
+    flags = next((line for line in text.splitlines() if line.startswith("flags")), "")
     names = [line.split(":", 1)[1].strip() for line in text.splitlines() if line.startswith("model name")]
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     versions = {}
@@ -34,6 +38,8 @@ def machine() -> dict[str, Any]:
         "processor": names[0] if names else platform.processor(),
         "target": _host(),
         "vector": torch.backends.cpu.get_cpu_capability(),
+        "flags": sorted(VECTORS & set(flags.split())),
+        "blas": _blas(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "memory_gb": round(pages / 1e9, 1),
@@ -41,6 +47,22 @@ def machine() -> dict[str, Any]:
         "versions": versions,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
+
+
+def _blas() -> list[str]:
+    """The libraries behind matrix products, with the processor that each believes to be on."""
+    import threadpoolctl
+
+    found = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+    names = [f"{pool['internal_api']} {pool['version']} {pool.get('architecture', '')}" for pool in found]
+    return [name.strip() for name in names] + ["torch: " + _torch_blas()]
+
+
+def _torch_blas() -> str:
+    import torch
+
+    text = torch.__config__.show()
+    return "MKL" if "BLAS_INFO=mkl" in text else "OpenBLAS" if "BLAS_INFO=open" in text else "unknown"
 
 
 def _host() -> str:
@@ -132,8 +154,11 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     if not good:
         return runs[0]
     out = dict(good[0])
-    for name in ("seconds", "cpu_seconds", "peak_mb", "other_cores"):
-        out[name] = statistics.median(run[name] for run in good)
+    for name in ("seconds", "cpu_seconds", "peak_mb", "other_cores", "share", "product_seconds"):
+        if name in out:
+            out[name] = statistics.median(run[name] for run in good)
+    if "kinds" in out:
+        out["kinds"] = {kind: summary([run["kinds"][kind] for run in good]) for kind in out["kinds"]}
     if "stages" in out:
         out["stages"] = {k: statistics.median(run["stages"][k] for run in good) for k in out["stages"]}
     out["all_seconds"] = [round(run["seconds"], 4) for run in good]
