@@ -15,6 +15,7 @@ from drfm.resolution.pairs import pairs_from_arrays
 
 PRESETS = {"drfm": "paper", "single": "a1"}
 VARIANTS = {
+    "ice without cameras": {"options": "cameras=false", "sampler.kind": "pk"},
     "a2": {},
     "a3": {},
     "a7": {},

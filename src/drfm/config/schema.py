@@ -58,11 +58,13 @@ class AugmentConfig:
     """Zero border in pixels before the random crop, at an input of 256 rows; scaled with the input height."""
     erase: float = 0.0
     """Probability of random erasing; 0.5 in the code of the authors and in all baselines (A8)."""
+    blur: float = 0.0
+    """Probability of a Gaussian blur with a radius of 0.1 to 2 pixels; 0.5 in ICE."""
     shared: bool = False
     """The two images of a pair share one draw of flip, crop and erasing (A9)."""
 
     def __post_init__(self) -> None:
-        for name in ("flip", "erase"):
+        for name in ("flip", "erase", "blur"):
             value = getattr(self, name)
             _require(0 <= value <= 1, f"augment.{name}", value, "give a probability between 0 and 1")
         _require(0 <= self.pad <= 128, "augment.pad", self.pad, "give 0 to 128 pixels")
@@ -232,10 +234,11 @@ class SamplerConfig:
     """Pairs in a step."""
     instances: int = 4
     """Pairs of one class in a step."""
-    kind: Literal["rmgs", "pk", "random"] = "rmgs"
-    """Random multiple gallery sampler with the origin as camera; plain classes x instances; plain random."""
+    kind: Literal["rmgs", "pk", "each_camera", "random"] = "rmgs"
+    """Random multiple gallery sampler with the origin as camera; plain classes x instances; the same
+    with an image of every camera first, as in ICE; plain random."""
     cameras: Literal["origin", "camera", "none"] = "origin"
-    """What `rmgs` takes for the camera: the origin (HR or LR), the true camera, or nothing."""
+    """What `rmgs` and `each_camera` take for the camera: the origin (HR or LR), the true one, or nothing."""
     origins: Literal["mixed", "balanced", "double"] = "mixed"
     """One mixed batch; half of each origin; a whole batch of each origin (E5)."""
 

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from drfm.config import AugmentConfig
 from drfm.data.records import HR, LR
-from drfm.learning.augment import Plan, apply_plan, draw, nothing, plan
+from drfm.learning.augment import Draws, Plan, apply_plan, draw, nothing, plan
 from drfm.learning.batch import BOTH, Batch, View
+from drfm.learning.blur import blur, draw_radii, erase
 from drfm.resolution.pairs import PairSet
 
 
@@ -21,6 +22,7 @@ def make_batch(
     generator: torch.Generator,
     device: torch.device | str = "cpu",
     views: Sequence[View] = BOTH,
+    own: slice = slice(None),  # noqa: B008 - as constant as a number
 ) -> Batch:
     """Read, augment and normalise images of each row.
 
@@ -31,20 +33,27 @@ def make_batch(
         generator: CPU generator, the only source of randomness.
         device: where the batch is wanted.
         views: the images wanted.
+        own: the part of the batch whose images this process makes; the draws are those of the whole batch.
 
     Returns:
         The batch, rows in the order given.
     """
     device = torch.device(device)
     rows = np.ascontiguousarray(rows, dtype=np.int64)
-    draws = None
+    mine = rows[own]
+    draws, radii = None, None
     images = []
     for view in views:
         if view.augmented and (draws is None or not config.shared):
-            draws = draw(len(rows), generator)
+            draws = Draws(*(numbers[own] for numbers in draw(len(rows), generator)))
+            radii = draw_radii(len(rows), config.blur, generator)[own] if config.blur else None
         height, width = pairs.stores(view.source)[0].shape[1:3]
         chosen = plan(draws, config, height, width) if view.augmented and draws is not None else None
-        images.append(_images(pairs, view, rows, chosen or nothing(len(rows)), device))
+        if radii is None or chosen is None:
+            images.append(_images(pairs, view, mine, chosen or nothing(len(mine)), device))
+        else:  # Blur comes before erasing.
+            whole = chosen._replace(box=torch.zeros_like(chosen.box))
+            images.append(erase(blur(_images(pairs, view, mine, whole, device), radii), chosen.box))
     repeats = int(np.unique(rows, return_counts=True)[1].max(initial=0))
     return Batch(rows=torch.from_numpy(rows).to(device), images=tuple(images), repeats=repeats)
 

@@ -99,6 +99,10 @@ def _stream(labels: Rows, groups: Rows, config: SamplerConfig, batch: int,
     classes = _split(rows, labels[rows])
     if config.kind == "pk":
         return _cut(lambda generator: _pk_pass(classes, config.instances, generator), batch, random)
+    if config.kind == "each_camera":
+        return _cut(
+            lambda generator: _camera_pass(classes, groups, config.instances, generator), batch, random
+        )
     return _cut(lambda generator: _gallery_pass(classes, groups, config.instances, generator), batch, random)
 
 
@@ -130,6 +134,27 @@ def _gallery_pass(classes: Classes, groups: Rows, instances: int, random: np.ran
             pool = members[members != anchor]
         if len(pool) and instances > 1:
             parts.append(_draw(pool, instances - 1, random, replace_below=instances))
+    return np.concatenate(parts)
+
+
+def _camera_pass(classes: Classes, groups: Rows, instances: int, random: np.random.Generator) -> Rows:
+    """One pass of the sampler of ICE (ICCV 2021), with groups as :func:`_gallery_pass` has them.
+
+    Of each class a random row of every group, K of these where there are more groups than K; what K still
+    lacks comes from the other rows, with replacement where they are too few. A class of one repeats.
+    """
+    parts = []
+    for index in random.permutation(len(classes)):
+        members = random.permutation(classes[index])
+        chosen = members[np.unique(groups[members], return_index=True)[1]]
+        if len(chosen) > instances:
+            chosen = random.choice(chosen, size=instances, replace=False)
+        lacking = instances - len(chosen)
+        if lacking:
+            others = np.setdiff1d(members, chosen)
+            pool = others if len(others) else members
+            chosen = np.concatenate([chosen, _draw(pool, lacking, random, replace_below=lacking)])
+        parts.append(chosen)
     return np.concatenate(parts)
 
 

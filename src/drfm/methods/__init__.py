@@ -8,6 +8,7 @@ from drfm.labels.pseudo import Persons
 from drfm.methods.base import Method
 from drfm.methods.cluster_contrast import ClusterContrast
 from drfm.methods.drfm import Drfm
+from drfm.methods.ice import ICE
 from drfm.methods.single import Single
 from drfm.methods.spcl import SpCL
 from drfm.models.build import Model
@@ -18,6 +19,7 @@ METHODS: dict[str, Any] = {
     "single": Single,
     "cluster_contrast": ClusterContrast,
     "spcl": SpCL,
+    "ice": ICE,
 }
 """Name in the configuration to the class of the method.
 
