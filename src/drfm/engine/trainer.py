@@ -165,7 +165,7 @@ class Trainer:
     def _train(self, epoch: int) -> Entry:
         """The steps of one epoch; returns its journal entry."""
         labels, config = self._current_labels(), self.config
-        rate = learning_rate(config.train, epoch)
+        rate = learning_rate(config.train, self.method.rate_epoch(epoch))
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.method.model.train()

@@ -1,5 +1,7 @@
 """What parts of a person say of the whole: agreement scores and losses of PPLR (Cho et al., CVPR 2022)."""
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -74,9 +76,8 @@ def part_guided(
     said = torch.stack([torch.softmax(part.detach(), dim=1) for part in parts], dim=1)
     weights = torch.softmax(agreement, dim=1).unsqueeze(2)
     target = (1 - beta) * (weights * said).sum(dim=1)
-    target = target + beta * functional.one_hot(labels, whole.shape[1]).to(target)
-    loss: Tensor = functional.cross_entropy(whole, target)
-    return loss
+    target = target + beta * functional.one_hot(labels, whole.shape[1]).to(target.dtype)
+    return -(target * torch.log_softmax(whole, dim=1)).sum(dim=1).mean()
 
 
 def agreement_smoothing(parts: list[Tensor], labels: Tensor, agreement: Tensor) -> Tensor:
@@ -91,7 +92,7 @@ def agreement_smoothing(parts: list[Tensor], labels: Tensor, agreement: Tensor) 
     """
     said = torch.log_softmax(torch.stack(parts, dim=1), dim=2)
     right = -said.gather(2, labels[:, None, None].expand(-1, len(parts), 1)).squeeze(2)
-    undecided = -said.mean(dim=2) - np.log(said.shape[2])
+    undecided = -said.mean(dim=2) - math.log(said.shape[2])
     return (agreement * right + (1 - agreement) * undecided).mean()
 
 

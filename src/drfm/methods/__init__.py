@@ -7,8 +7,13 @@ from drfm.errors import DrfmError
 from drfm.labels.pseudo import Persons
 from drfm.methods.base import Method
 from drfm.methods.cluster_contrast import ClusterContrast
+from drfm.methods.dccc import DCCC
 from drfm.methods.drfm import Drfm
 from drfm.methods.ice import ICE
+from drfm.methods.options import own_options
+from drfm.methods.pplr import PPLR
+from drfm.methods.purification import Purification
+from drfm.methods.rlim import RLIM
 from drfm.methods.single import Single
 from drfm.methods.spcl import SpCL
 from drfm.models.build import Model
@@ -20,6 +25,10 @@ METHODS: dict[str, Any] = {
     "cluster_contrast": ClusterContrast,
     "spcl": SpCL,
     "ice": ICE,
+    "pplr": PPLR,
+    "purification": Purification,
+    "dccc": DCCC,
+    "rlim": RLIM,
 }
 """Name in the configuration to the class of the method.
 
@@ -50,4 +59,18 @@ def build_method(config: Config, model: Model, pairs: PairSet, truth: Persons | 
     return method
 
 
-__all__ = ["METHODS", "Method", "build_method"]
+def needs_epochs(config: Config) -> bool:
+    """Whether what an epoch does depends on how many there are, so that none can be added to a run.
+
+    Raises:
+        DrfmError: an option that the method does not have.
+    """
+    if config.train.schedule == "cosine":
+        return True
+    kind = METHODS.get(config.method)
+    if kind is None or not hasattr(kind, "needs_epochs"):
+        return False
+    return bool(kind.needs_epochs(own_options(config, kind.Options)))
+
+
+__all__ = ["METHODS", "Method", "build_method", "needs_epochs"]

@@ -24,6 +24,9 @@ class Method(Protocol):
     views: Sequence[View]
     """The images of each pair that :meth:`losses` gets."""
 
+    def rate_epoch(self, epoch: int) -> int:
+        """The epoch whose learning rate this one has: itself, unless the method begins anew on its way."""
+
     def relabel(self, features: Features, epoch: int) -> PseudoLabels:
         """Pseudo-labels for this epoch (0-based) from features of all pairs; memories follow them.
 

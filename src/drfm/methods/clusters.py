@@ -5,10 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
 from torch import Tensor
 
-from drfm.config import LabelsConfig
+from drfm.config import Config, LabelsConfig
+from drfm.errors import DrfmError
 from drfm.labels.cpg import with_singletons
+from drfm.labels.jaccard import jaccard_graph
 
 Clusterer = Callable[[Tensor, LabelsConfig], npt.NDArray[np.int64]]
 """Features ``(n, D)`` and options to ``(n,)`` labels, -1 for outliers."""
@@ -50,6 +53,26 @@ def cluster_or_adjust(
         if _classes(labels, config) >= 2:
             return labels, f"{reason} with labels.eps = {config.eps}; {eps} is used in this epoch"
     return None, f"{reason} with labels.eps = {config.eps} or near it"
+
+
+def jaccard_alone(config: Config) -> None:
+    """Refuse what a method cannot do that works on Jaccard distances itself.
+
+    Raises:
+        DrfmError: another distance or another clustering than DBSCAN.
+    """
+    labels, name = config.labels, config.method
+    for option, value, known in (
+        ("distance", labels.distance, "jaccard"),
+        ("cluster", labels.cluster, "dbscan"),
+    ):
+        if value != known:
+            raise DrfmError(f"labels.{option} = {value}: {name} understands {known} alone")
+
+
+def whole_graph(features: Tensor, config: LabelsConfig) -> csr_array:
+    """Jaccard distances of all pairs that share a neighbour; every other pair is at distance 1."""
+    return jaccard_graph(features, k1=config.k1, k2=config.k2, eps=1.0, reading=config.k1_reading)
 
 
 def _classes(labels: npt.NDArray[np.int64], config: LabelsConfig) -> int:

@@ -89,6 +89,10 @@ class Drfm:
         """Where the model is, and the memories with it."""
         return next(self.model.parameters()).device
 
+    def rate_epoch(self, epoch: int) -> int:
+        """The epoch whose learning rate an epoch has: its own."""
+        return epoch
+
     def relabel(self, features: Features, epoch: int) -> PseudoLabels:
         """Cluster the HR pairs, pass the labels on (CPG), and prepare the memories.
 

@@ -90,6 +90,15 @@ class OneEncoder:
 
     # What a subclass has or changes -------------------------------------------------------------------
 
+    @classmethod
+    def needs_epochs(cls, options: Any) -> bool:
+        """Whether what an epoch does depends on ``train.epochs``, which then stays what it was."""
+        return False
+
+    def rate_epoch(self, epoch: int) -> int:
+        """The epoch whose learning rate an epoch has."""
+        return epoch
+
     def find(self, features: Features, epoch: int) -> tuple[npt.NDArray[np.int64] | None, str]:
         """Cluster all images.
 

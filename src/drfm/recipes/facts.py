@@ -16,6 +16,7 @@ from drfm.config.describe import show
 from drfm.config.load import differences, from_dict, to_dict
 from drfm.errors import DrfmError
 from drfm.files import fingerprint, read_json, write_json
+from drfm.methods import needs_epochs
 from drfm.models.build import Model
 from drfm.recipes.data import Prepared
 
@@ -32,12 +33,12 @@ FREE = frozenset(
     ]
     + [f"evaluation.{option.name}" for option in fields(EvaluationConfig)]
 )
-"""Options that may differ between two parts of one run; not the epochs where the rate depends on them."""
+"""Options that may differ between two parts of one run; not the epochs where a method needs their number."""
 
 
 def free_options(config: Config) -> frozenset[str]:
     """Options that may differ between two parts of this run."""
-    return FREE - {"train.epochs"} if config.train.schedule == "cosine" else FREE
+    return FREE - {"train.epochs"} if needs_epochs(config) else FREE
 
 
 def run_facts(config: Config, data: Prepared, model: Model) -> dict[str, Any]:
