@@ -8,7 +8,7 @@ from cyclopts import App
 from cyclopts.exceptions import CycloptsError, UnknownOptionError
 
 from drfm import __version__
-from drfm.cli import benchmark, config, data, evaluate, report, study, train, version
+from drfm.cli import benchmark, config, data, evaluate, report, sr, study, train, version
 from drfm.config.load import nearest
 from drfm.errors import DrfmError
 
@@ -29,6 +29,7 @@ app.command(evaluate.evaluate)
 app.command(report.report)
 app.command(report.demo)
 app.command(study.app)
+app.command(sr.app)
 app.command(config.app)
 app.command(benchmark.benchmark)
 app.command(version.version)

@@ -15,6 +15,7 @@ from cyclopts import Group, Parameter
 from drfm.config.describe import Option, describe, options, sections, show
 from drfm.config.schema import Size
 from drfm.data.choices import BuildChoices
+from drfm.resolution.choices import SRChoices
 
 _METAVARS = {bool: "BOOL", int: "INT", float: "FLOAT", str: "TEXT", Size: "HxW"}
 
@@ -69,6 +70,9 @@ if TYPE_CHECKING:
     class BuildOptions(Given):
         """The choices that make a benchmark."""
 
+    class SROptions(Given):
+        """The choices of a super-resolution training."""
+
 else:
     _groups = {
         key: Group(f"Options: {key or 'run'}", help=text, sort_key=100 + number)
@@ -79,3 +83,5 @@ else:
     RunOptions = _generate("RunOptions", options(), _groups)
     EvaluationOptions = _generate("EvaluationOptions", _test, _groups, short=True)
     BuildOptions = _generate("BuildOptions", describe(BuildChoices), _choices)
+    _training = {"": Group("Choices", help="How the network is trained.", sort_key=100)}
+    SROptions = _generate("SROptions", describe(SRChoices), _training)

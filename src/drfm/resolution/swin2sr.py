@@ -1,4 +1,4 @@
-"""Swin2SR super-resolution (Conde et al., ECCV workshops 2022) through the transformers library."""
+"""Swin2SR super-resolution of images of any size, with a checkpoint of the hub or a folder of one's own."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -11,17 +11,19 @@ import torch
 from torch import Tensor
 
 from drfm.errors import DrfmError
-from drfm.files import read_json, sha256_file
+from drfm.files import read_json
 from drfm.hub import fetch
+from drfm.resolution.downsample import resize
+from drfm.resolution.network import CONFIG, WEIGHTS, checksum, describe, enlarge, library, load_network
 
-WEIGHTS = "model.safetensors"
-FILES = ("config.json", WEIGHTS)
+Pixels = npt.NDArray[np.uint8]
+FILES = (CONFIG, WEIGHTS)
 _PIXELS = {"cpu": 1 << 14, "cuda": 1 << 18}
 """Input pixels of a batch by device type; a 64 x 32 image has 2,048."""
 
 
-class Swin2SR:
-    """A Swin2SR network behind the protocol of :class:`drfm.resolution.superresolve.SuperResolver`.
+class Magnifier:
+    """A network at work on lists of images.
 
     Images are mirrored at their lower and right border up to whole attention windows, as the
     image processor of the library does, and cropped afterwards; so images of several sizes
@@ -29,9 +31,87 @@ class Swin2SR:
     half precision; a batch that overflows is repeated in float32.
 
     Args:
-        model: name on the hub, or a local folder with ``config.json`` and ``model.safetensors``.
+        network: a Swin2SR in evaluation mode, on ``device``.
+        device: where it runs.
+        residual: it adds to the bicubic interpolation.
+        versions: 1, 2, 4 or 8 mirrored and turned copies of each image whose results are averaged.
+    """
+
+    def __init__(self, network: Any, device: torch.device, *, residual: bool, versions: int = 1) -> None:
+        self.network, self.device = network, device
+        self.residual, self.versions = residual, versions
+        self.rate, self.window = int(network.config.upscale), int(network.config.window_size)
+
+    def __call__(self, images: Sequence[Pixels]) -> list[Pixels]:
+        """Each ``(H, W, 3)`` uint8 RGB image as ``(rate * H, rate * W, 3)`` uint8, in order."""
+        by_size: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for row, image in enumerate(images):
+            by_size[self.padded(image)].append(row)
+        results: list[Pixels] = list(images)
+        for (height, width), rows in by_size.items():
+            batch = max(1, _PIXELS[self.device.type] // (height * width))
+            for start in range(0, len(rows), batch):
+                part = rows[start : start + batch]
+                for row, large in zip(part, self.batch([images[row] for row in part]), strict=True):
+                    results[row] = large
+        return results
+
+    def padded(self, image: Pixels) -> tuple[int, int]:
+        """Height and width in whole windows: images that agree in them can share a batch."""
+        height, width = image.shape[:2]
+        return -(-height // self.window) * self.window, -(-width // self.window) * self.window
+
+    def batch(self, images: Sequence[Pixels]) -> list[Pixels]:
+        """As a call, for images that agree in :meth:`padded`."""
+        height, width = self.padded(images[0])
+        rate = self.rate
+        small = np.stack([_mirror(image, height, width) for image in images])
+        base = None
+        if self.residual:
+            large = [resize(image, (image.shape[0] * rate, image.shape[1] * rate)) for image in images]
+            base = np.stack([_mirror(image, height * rate, width * rate) for image in large])
+        results = self._forward(small, base)
+        return [
+            np.ascontiguousarray(result[: image.shape[0] * rate, : image.shape[1] * rate])
+            for image, result in zip(images, results, strict=True)
+        ]
+
+    @torch.inference_mode()
+    def _forward(self, small: Pixels, base: Pixels | None) -> Pixels:
+        """``(B, H, W, 3)`` uint8 to ``(B, rate * H, rate * W, 3)`` uint8."""
+        pixels = self._tensor(small)
+        under = None if base is None else self._tensor(base)
+        total: Tensor | None = None
+        for version in range(self.versions):
+            turned = None if under is None else _turn(under, version)
+            large = _turn_back(self._enlarge(_turn(pixels, version), turned), version)
+            total = large if total is None else total + large
+        assert total is not None
+        mean = (total / self.versions).clamp(0, 1) * 255
+        array: Pixels = mean.round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+        return array
+
+    def _enlarge(self, pixels: Tensor, base: Tensor | None) -> Tensor:
+        half = self.device.type == "cuda"
+        with torch.autocast(self.device.type, torch.float16, enabled=half):
+            large = enlarge(self.network, pixels, base)
+        if half and not torch.isfinite(large).all():
+            large = enlarge(self.network, pixels, base)
+        return large
+
+    def _tensor(self, images: Pixels) -> Tensor:
+        return torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2).to(torch.float32) / 255
+
+
+class Swin2SR:
+    """A checkpoint behind the protocol of :class:`drfm.resolution.superresolve.SuperResolver`.
+
+    Args:
+        model: name on the hub, or a local folder with ``config.json`` and ``model.safetensors``,
+            such as ``drfm sr train`` makes.
         rate: magnification that the run asks for; must be the network's.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        versions: see :class:`Magnifier`.
 
     Raises:
         DrfmError: transformers is not installed, the checkpoint cannot be had, or its rate is another.
@@ -40,10 +120,10 @@ class Swin2SR:
     name = "swin2sr"
     light = False
 
-    def __init__(self, model: str, rate: int, device: str = "auto") -> None:
-        self.model, self.rate = model, rate
+    def __init__(self, model: str, rate: int, device: str = "auto", versions: int = 1) -> None:
+        self.model, self.rate, self.versions = model, rate, versions
         self.folder = find_checkpoint(model)
-        own = read_json(self.folder / "config.json").get("upscale", 2)
+        own = read_json(self.folder / CONFIG).get("upscale", 2)
         if own != rate:
             raise DrfmError(
                 f"images.sr_rate = {rate}: {model} magnifies by {own}; "
@@ -51,85 +131,47 @@ class Swin2SR:
             )
         chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         self.device = torch.device(chosen)
-        self._checksum = sha256_file(self.folder / WEIGHTS)
-        self._network: Any = None
+        self._own = describe(self.folder)
+        self._checksum = checksum(self.folder)
+        self._magnifier: Magnifier | None = None
 
     def facts(self) -> Mapping[str, object]:
-        """Back end, rate, name of the checkpoint and the sha256 of its weights."""
+        """Back end, rate, checkpoint, the sha256 of its weights, and what else shapes its output."""
         name = Path(self.model).name if Path(self.model).is_dir() else self.model
-        return {"sr": self.name, "sr_rate": self.rate, "sr_model": name, "sr_checksum": self._checksum}
+        facts = {"sr": self.name, "sr_rate": self.rate, "sr_model": name, "sr_checksum": self._checksum}
+        return facts | self._own | ({"sr_versions": self.versions} if self.versions > 1 else {})
 
-    def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[npt.NDArray[np.uint8]]:
+    @property
+    def magnifier(self) -> Magnifier:
+        """The network, loaded when it is first needed."""
+        if self._magnifier is None:
+            network = load_network(self.folder).to(self.device)
+            residual = "sr_base" in self._own
+            self._magnifier = Magnifier(network, self.device, residual=residual, versions=self.versions)
+        return self._magnifier
+
+    def __call__(self, images: Sequence[Pixels]) -> list[Pixels]:
         """Each ``(H, W, 3)`` uint8 RGB image as ``(rate * H, rate * W, 3)`` uint8, in order."""
-        if self._network is None:
-            self._network = _load(self.folder).to(self.device)
-        window = int(self._network.config.window_size)
-        by_size: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for row, image in enumerate(images):
-            height, width = image.shape[:2]
-            by_size[(-(-height // window) * window, -(-width // window) * window)].append(row)
-        results: list[npt.NDArray[np.uint8]] = list(images)
-        for (height, width), rows in by_size.items():
-            batch = max(1, _PIXELS[self.device.type] // (height * width))
-            for start in range(0, len(rows), batch):
-                part = rows[start : start + batch]
-                padded = np.stack([_mirror(images[row], height, width) for row in part])
-                for row, large in zip(part, self._forward(padded), strict=True):
-                    tall, wide = images[row].shape[0] * self.rate, images[row].shape[1] * self.rate
-                    results[row] = np.ascontiguousarray(large[:tall, :wide])
-        return results
-
-    def _forward(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """``(B, H, W, 3)`` uint8 to ``(B, rate * H, rate * W, 3)`` uint8."""
-        pixels = torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2).to(torch.float32) / 255
-        with torch.inference_mode():
-            half = self.device.type == "cuda"
-            with torch.autocast(self.device.type, torch.float16, enabled=half):
-                large: Tensor = self._network(pixel_values=pixels).reconstruction
-            if half and not torch.isfinite(large).all():
-                large = self._network(pixel_values=pixels).reconstruction
-            large = (large.to(torch.float32).clamp(0, 1) * 255).round().to(torch.uint8)
-        array: npt.NDArray[np.uint8] = large.permute(0, 2, 3, 1).cpu().numpy()
-        return array
+        return self.magnifier(images)
 
 
-def _mirror(image: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:
+def _mirror(image: Pixels, height: int, width: int) -> Pixels:
     """Continue ``image`` by its mirror image to ``height`` x ``width``, several times where it is short."""
     below, right = height - image.shape[0], width - image.shape[1]
     return np.pad(image, ((0, below), (0, right), (0, 0)), mode="symmetric")
 
 
-def _load(folder: Path) -> Any:
-    """The network in evaluation mode, float32."""
-    transformers = _transformers()
-    verbosity = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()
-    try:
-        network, report = transformers.Swin2SRForImageSuperResolution.from_pretrained(
-            str(folder), use_safetensors=True, local_files_only=True, output_loading_info=True
-        )
-    except Exception as error:  # safetensors, json and torch have exceptions of their own
-        reason = " ".join(str(error).split())[:120]
-        raise DrfmError(f"{folder}: is not a Swin2SR checkpoint ({reason})") from error
-    finally:
-        transformers.logging.set_verbosity(verbosity)
-    # The library fills missing weights with random numbers and only warns.
-    if report["missing_keys"]:
-        raise DrfmError(
-            f"{folder}: is not a Swin2SR checkpoint ({len(report['missing_keys'])} weights are missing, "
-            f"such as {min(report['missing_keys'])})"
-        )
-    return network.eval()
+def _turn(images: Tensor, version: int) -> Tensor:
+    """One of the eight symmetries of the square: bit 0 mirrors, bit 1 turns upside down, bit 2 transposes."""
+    dims = [dim for dim, bit in ((-1, 1), (-2, 2)) if version & bit]
+    images = images.flip(dims) if dims else images
+    return images.transpose(-1, -2) if version & 4 else images
 
 
-def _transformers() -> Any:
-    try:
-        import transformers
-    except ImportError:
-        raise DrfmError(
-            "images.sr = swin2sr needs transformers: pip install 'drfm[sr]', or give --images.sr bicubic"
-        ) from None
-    return transformers
+def _turn_back(images: Tensor, version: int) -> Tensor:
+    dims = [dim for dim, bit in ((-1, 1), (-2, 2)) if version & bit]
+    images = images.transpose(-1, -2) if version & 4 else images
+    return images.flip(dims) if dims else images
 
 
 def find_checkpoint(model: str) -> Path:
@@ -141,7 +183,7 @@ def find_checkpoint(model: str) -> Path:
     Raises:
         DrfmError: the folder is incomplete, or the hub cannot be reached or has no such model.
     """
-    _transformers()
+    library()
     folder = Path(model).expanduser()
     if folder.is_dir():
         for name in FILES:
@@ -156,8 +198,8 @@ def find_checkpoint(model: str) -> Path:
         ) from None
     except ConnectionError as error:
         raise DrfmError(
-            f"images.sr_model = {model}: neither on this machine nor to be had from the hub "
-            f"({error}); give --images.sr_model the folder of a local checkpoint, "
-            "or of one copied from a machine that reaches the hub, or give --images.sr bicubic"
+            f"images.sr_model = {model}: neither on this machine nor to be had from the hub ({error}); "
+            "give --images.sr_model the folder of a local checkpoint (copied from a machine that reaches the "
+            "hub), or train one with `drfm sr train`, or give --images.sr bicubic"
         ) from error
     return paths[0].parent

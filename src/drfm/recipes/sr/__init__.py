@@ -1,0 +1,5 @@
+"""Super-resolution of one's own: train a Swin2SR on sharp captures, and measure back ends."""
+
+from drfm.recipes.sr.train import train_sr
+
+__all__ = ["train_sr"]
