@@ -12,8 +12,9 @@ import dense_oracle
 from made_rows import unit
 
 from drfm.errors import DrfmError
-from drfm.labels import screening, sweep
+from drfm.labels import rates, screening, sweep
 from drfm.labels.neighbours import k_nearest
+from drfm.labels.rates import Rates
 from drfm.labels.similarity import similarity, similarity_rows
 
 
@@ -38,6 +39,20 @@ def expected(rows, k, queries=None):
     return order, np.take_along_axis(near, order, 1)
 
 
+METHODS = ("blocks", "screened", "bfloat16", "device")
+
+
+def nearest(rows, k, method, **options):
+    """The neighbours by one of the exact methods; ``bfloat16`` screens in it on any machine."""
+    if method != "bfloat16":
+        return k_nearest(rows, k, method=method, **options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweep, "measured", lambda: Rates("torch bfloat16", 1e-11, 5e-11))
+        found = k_nearest(rows, k, method="screened", **options)
+    assert found.facts["product"] == "torch bfloat16"
+    return found
+
+
 def same(found, wanted):
     np.testing.assert_array_equal(found.index, wanted[0])
     np.testing.assert_array_equal(found.similarity, wanted[1])
@@ -52,11 +67,51 @@ def test_similarity_is_the_float64_product_and_the_same_on_a_tensor(size):
     np.testing.assert_array_equal(similarity_rows(tensor[:, None], tensor[None]).numpy(), one_by_one)
 
 
-@pytest.mark.parametrize("method", ["auto", "blocks", "screened", "device"])
+@pytest.mark.parametrize("method", ["auto", *METHODS])
 @pytest.mark.parametrize("count", [40, 300])
 def test_every_exact_method_finds_the_same(method, count):
     rows = clustered(count, 24)
-    same(k_nearest(rows, 7, method=method), expected(rows, 7))
+    same(nearest(rows, 7, method), expected(rows, 7))
+
+
+ADVERSARIAL = {
+    "one constant row": lambda random: np.ones((70, 48)),
+    "every row twice": lambda random: np.repeat(random.standard_normal((45, 48)), 2, axis=0),
+    "three rows, often": lambda random: np.repeat(random.standard_normal((3, 48)), 60, axis=0),
+    "one cluster": lambda random: 1 + 1e-3 * random.standard_normal((150, 48)),
+    "two opposite rows": lambda random: np.where(np.arange(80) % 2, 1, -1)[:, None] * np.ones((80, 48)),
+    "all outliers": lambda random: np.eye(96),
+    "fewer rows than k": lambda random: random.standard_normal((5, 48)),
+    "one row": lambda random: random.standard_normal((1, 48)),
+    "closer than bfloat16 can tell": lambda random: 1 + 1e-6 * random.standard_normal((200, 48)),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("rank", [16, 100])
+@pytest.mark.parametrize("name", list(ADVERSARIAL))
+def test_adversarial_rows_have_the_same_neighbours_and_ties_by_index(name, rank, method, monkeypatch):
+    monkeypatch.setattr(sweep, "RANK", rank)
+    monkeypatch.setattr(sweep, "BLOCK", (64, 32))
+    rows = unit(ADVERSARIAL[name](np.random.default_rng(7)))
+    same(nearest(rows, 9, method), expected(rows, min(9, len(rows))))
+
+
+@pytest.mark.parametrize("product", ["numpy float32", "torch float32", "torch bfloat16"])
+@pytest.mark.parametrize("name", ["one constant row", "every row twice", "one cluster", "all outliers"])
+def test_directions_are_orthonormal_even_of_rows_that_repeat(name, product):
+    rows = unit(np.repeat(ADVERSARIAL[name](np.random.default_rng(0)), 8, axis=1))
+    basis = screening.principal_directions(rows, 255, product).astype(np.float64)
+    np.testing.assert_allclose(basis.T @ basis, np.eye(255), atol=1e-5)
+
+
+@pytest.mark.parametrize("fast", ["numpy float32", "torch float32", "torch bfloat16"])
+def test_rates_choose_the_fastest_product(fast, monkeypatch):
+    calls = iter(["numpy float32", "torch float32", "torch bfloat16", "check"])
+    monkeypatch.setattr(rates, "_best", lambda work: 1.0 if next(calls) in (fast, "check") else 2.0)
+    found = rates.measured.__wrapped__()
+    assert found.product == fast
+    assert 0 < Rates(fast, 1e-11, 4e-11).tolerable(256, 2048) < 1
 
 
 def test_bounds_in_a_subspace_over_several_blocks(monkeypatch):
@@ -78,11 +133,11 @@ def test_bounds_in_a_subspace_over_several_blocks(monkeypatch):
 @pytest.mark.parametrize("rank", [None, 8, 30])
 def test_bounds_are_never_below_the_similarity(product, rank):
     rows = clustered(300, 64)
-    basis = None if rank is None else screening.principal_directions(rows, rank)
+    basis = None if rank is None else screening.principal_directions(rows, rank, product)
     screen = screening.make_screen(rows, basis, product)
-    bounds = screen.bounds(slice(None), screen, slice(None)) + np.float32(screen.slack)
-    exact = rows.astype(np.float64) @ rows.astype(np.float64).T
-    assert (bounds >= exact).all()
+    bounds = screen.bounds(slice(None), screen, slice(None))
+    exact = (rows.astype(np.float64) @ rows.astype(np.float64).T).astype(np.float32)
+    assert (bounds >= screen.least(exact)).all()
 
 
 def test_short_integers_keep_to_their_error():
@@ -94,25 +149,13 @@ def test_short_integers_keep_to_their_error():
     assert np.abs(products / screening.SHORT_SCALE**2 - exact).max() <= error
 
 
-def test_bfloat16_codes_give_the_same_neighbours(monkeypatch):
-    monkeypatch.setattr(screening, "fastest_product", lambda threads: "torch bfloat16")
-    rows = clustered(400, 32)
-    same(k_nearest(rows, 6, method="screened"), expected(rows, 6))
-
-
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 60), st.integers(1, 12), st.integers(1, 3), st.integers(1, 12), st.integers(0, 99))
 def test_ties_are_broken_by_index_in_every_method(count, size, levels, k, seed):
     rows = quantised(count, size, levels, seed)
     wanted = expected(rows, min(k, count))
-    for method in ("blocks", "screened", "device"):
-        same(k_nearest(rows, k, method=method), wanted)
-
-
-@pytest.mark.parametrize("method", ["blocks", "screened", "device"])
-def test_more_duplicates_than_candidates(method):
-    rows = np.repeat(clustered(3, 8, persons=3), 60, axis=0)
-    same(k_nearest(rows, 5, method=method), expected(rows, 5))
+    for method in METHODS:
+        same(nearest(rows, k, method), wanted)
 
 
 def test_the_result_does_not_depend_on_threads_or_blocks(monkeypatch):
@@ -137,7 +180,7 @@ def test_k_is_cut_and_empty_input_has_empty_lists():
     assert k_nearest(torch.from_numpy(rows), 2, row_range=(1, 1)).index.shape == (0, 2)
 
 
-@pytest.mark.parametrize("method", ["auto", "device"])
+@pytest.mark.parametrize("method", ["auto", "blocks", "screened", "device"])
 def test_bad_input_is_refused_in_one_line(method):
     rows = clustered(5, 8)
     broken = rows.copy()

@@ -53,7 +53,7 @@ def all_pairs(first: int, last: int, asked: Any, rows: Any, index: Any, exact: A
 
 
 @numba.njit(cache=True, nogil=True)
-def _products(x: Any, rows: Any, offset: int, which: Any, count: int, out: Any) -> None:
+def products(x: Any, rows: Any, offset: int, which: Any, count: int, out: Any) -> None:
     """Exact integer products of a 16-bit row with the rows ``offset + which``, four at a time."""
     for c in range(0, count, 4):
         y0 = rows[offset + which[c]]
@@ -109,42 +109,52 @@ def _passing(bounds: Any, limit: Any, limits: Any, begin: int, out: Any) -> int:
 
 
 @numba.njit(cache=True, nogil=True)
-def fill(bounds: Any, width: int, target: Any, pool: Any, short_asked: Any, short_rows: Any, scale: Any,
-         error: Any, index: Any, floor: Any) -> None:  # fmt: skip
-    """Give list ``target[a]`` lower bounds of similarities to the pool's ``width`` best by upper bounds."""
-    best, at = np.empty(width, np.float32), np.empty(width, np.int32)
-    which, product = np.empty(width, np.int32), np.empty(width + 4, np.int32)
+def choose(bounds: Any, target: Any, pool: Any, index: Any, best: Any) -> None:
+    """Put the best of the ``(A, B)`` products with a pool's rows into the lists ``target``."""
     never = np.full(bounds.shape[1], np.inf, np.float32)
+    width = best.shape[1]
     whole = bounds.shape[1] - bounds.shape[1] % STRIPE
     for a in range(bounds.shape[0]):
-        best[:] = -np.inf
-        at[:] = 2147483647
-        for start in range(0, whole, STRIPE):
-            if _reaching(bounds[a], start, best[width - 1], never):
-                for b in range(start, start + STRIPE):
-                    insert(bounds[a, b], np.int32(b), at, best)
-        for b in range(whole, bounds.shape[1]):
-            insert(bounds[a, b], np.int32(b), at, best)
-        for c in range(width):
-            which[c] = pool[at[c]]
         t = target[a]
-        _products(short_asked[t], short_rows, 0, which, width, product)
-        for c in range(width):
-            insert(np.float32(product[c]) * scale - error, which[c], index[t], floor[t])
+        for start in range(0, whole, STRIPE):
+            if _reaching(bounds[a], start, best[t, width - 1], never):
+                for b in range(start, start + STRIPE):
+                    insert(bounds[a, b], pool[b], index[t], best[t])
+        for b in range(whole, bounds.shape[1]):
+            insert(bounds[a, b], pool[b], index[t], best[t])
 
 
 @numba.njit(cache=True, nogil=True)
-def scan(bounds: Any, slack: Any, asked: Any, rows: Any, short_asked: Any, short_rows: Any, scale: Any,
-         error: Any, row_start: int, column_start: int, mirrored: Any, limits: Any, floor: Any,
+def floors(first: int, last: int, chosen: Any, short_asked: Any, short_rows: Any, scale: Any, error: Any,
+           k: int, floor: Any) -> None:  # fmt: skip
+    """What the k-th similarity of each list is at least, from the rows ``chosen`` for it."""
+    width = chosen.shape[1]
+    product = np.empty(width + 4, np.int32)
+    index, value = np.empty(k, np.int32), np.empty(k, np.float32)
+    for i in range(first, last):
+        held = 0
+        while held < width and chosen[i, held] < short_rows.shape[0]:
+            held += 1
+        index[:] = 2147483647
+        value[:] = -np.inf
+        products(short_asked[i], short_rows, 0, chosen[i], held, product)
+        for c in range(held):
+            insert(np.float32(product[c]) * scale - error, chosen[i, c], index, value)
+        floor[i] = value[k - 1]
+
+
+@numba.njit(cache=True, nogil=True)
+def scan(bounds: Any, slack: Any, relative: Any, asked: Any, rows: Any, short_asked: Any, short_rows: Any,
+         scale: Any, error: Any, row_start: int, column_start: int, mirrored: Any, limits: Any, floor: Any,
          exact: Any) -> Any:  # fmt: skip
     """Exact similarities of the pairs of a block that its bounds cannot rule out.
 
     ``bounds`` are the ``(A, B)`` products of codes of a block that begins at ``row_start`` and
-    ``column_start``; plus ``slack`` they bound similarities from above. ``scale`` turns products of the
+    ``column_start``; see ``Screen`` for ``slack`` and ``relative``. ``scale`` turns products of the
     16-bit rows into similarities, off by ``error`` at most. With ``mirrored`` a pair serves its column
-    too, whose k-th similarity less slack is in ``limits``, and only columns not before the row are looked
-    at. A list's k-th similarity is known to be ``floor`` at least. Other threads may raise ``exact``
-    meanwhile: an old value only lets more pairs through.
+    too, which wants products from ``limits`` on, and only columns not before the row are looked at.
+    A list's k-th similarity is known to be ``floor`` at least. Other threads may raise ``exact`` meanwhile:
+    an old value only lets more pairs through.
 
     Returns row, column and similarity of the pairs that a list may want, and how many pairs passed the
     first bound.
@@ -159,17 +169,19 @@ def scan(bounds: Any, slack: Any, asked: Any, rows: Any, short_asked: Any, short
         i = row_start + a
         begin = max(0, i - column_start) if mirrored else 0
         own = max(exact[i, k - 1], floor[i])
-        held = _passing(bounds[a], own - slack, limits, begin, passed)
+        low = own - slack
+        low -= relative * min(abs(low), np.float32(2))
+        held = _passing(bounds[a], low, limits, begin, passed)
         looked += held
-        _products(short_asked[i], short_rows, column_start, passed, held, product)
+        products(short_asked[i], short_rows, column_start, passed, held, product)
         row, column, value = grown(row, size + held), grown(column, size + held), grown(value, size + held)
         for c in range(held):
             j = column_start + passed[c]
-            low = min(own, max(exact[j, k - 1], floor[j])) if mirrored else own
-            if np.float32(product[c]) * scale + error < low:
+            wanted = min(own, max(exact[j, k - 1], floor[j])) if mirrored else own
+            if np.float32(product[c]) * scale + error < wanted:
                 continue
             s = similarity(asked[i], rows[j])
-            if s >= low:
+            if s >= wanted:
                 row[size], column[size], value[size] = i, j, s
                 size += 1
     return row[:size], column[:size], value[:size], looked

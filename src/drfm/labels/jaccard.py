@@ -83,8 +83,9 @@ def distances_within(weights: SparseRows, eps: float) -> csr_array:
     own = (weights.pointer, weights.column, weights.value)
     other = _transposed(count, *own)
     limit = np.float32(eps)
-    near = SparseRows.join(in_parts(lambda a, b: _distances(a, b, *own, *other, limit), count))
-    return csr_array((near.value, near.column, near.pointer), shape=(count, count))
+    half = SparseRows.join(in_parts(lambda a, b: _distances(a, b, *own, *other, limit), count))
+    pointer, near, distance = _mirrored(count, half.pointer, half.column, half.value)
+    return csr_array((distance, near, pointer), shape=(count, count))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -108,18 +109,24 @@ def _transposed(count: int, pointer: Any, column: Any, value: Any) -> Any:
 @numba.njit(cache=True, nogil=True)
 def _distances(first: int, last: int, pointer: Any, column: Any, value: Any, start: Any, row: Any, moved: Any,
                eps: Any) -> Any:  # fmt: skip
-    """Minima are summed over ascending columns, as in a dense row, so the result is symmetric to the bit."""
+    """Distances of each row to itself and to later ones.
+
+    Minima are summed over ascending columns, as in a dense row, so either row of a pair gives the same.
+    """
     lengths = np.empty(last - first, np.int64)
     near = np.empty(32 * (last - first), np.int32)
     distance = np.empty(32 * (last - first), np.float32)
     common = np.zeros(pointer.shape[0] - 1, np.float32)
     touched = np.empty(pointer.shape[0] - 1, np.int32)
+    begin = start.copy()
     size = 0
     for i in range(first, last):
         held = 0
         for p in range(pointer[i], pointer[i + 1]):
-            weight = value[p]
-            for q in range(start[column[p]], start[column[p] + 1]):
+            weight, j = value[p], column[p]
+            while row[begin[j]] < i:
+                begin[j] += 1
+            for q in range(begin[j], start[j + 1]):
                 k = row[q]
                 if common[k] == 0:
                     touched[held] = k
@@ -142,6 +149,29 @@ def _distances(first: int, last: int, pointer: Any, column: Any, value: Any, sta
         size += kept
         lengths[i - first] = kept
     return lengths, near[:size].copy(), distance[:size].copy()
+
+
+@numba.njit(cache=True, nogil=True)
+def _mirrored(count: int, pointer: Any, column: Any, value: Any) -> Any:
+    """A symmetric matrix in compressed rows from its upper triangle, columns ascending."""
+    start = np.zeros(count + 1, np.int64)
+    for i in range(count):
+        start[i + 1] += pointer[i + 1] - pointer[i]
+        for p in range(pointer[i], pointer[i + 1]):
+            start[column[p] + 1] += column[p] != i
+    for i in range(count):
+        start[i + 1] += start[i]
+    at = start[:-1].copy()
+    other, mirrored = np.empty(start[count], np.int32), np.empty(start[count], np.float32)
+    for i in range(count):  # by then the entries of row i before its diagonal are in place
+        for p in range(pointer[i], pointer[i + 1]):
+            j = column[p]
+            other[at[i]], mirrored[at[i]] = j, value[p]
+            at[i] += 1
+            if j != i:
+                other[at[j]], mirrored[at[j]] = i, value[p]
+                at[j] += 1
+    return start, other, mirrored
 
 
 def mean_graph(graphs: Sequence[csr_array], weights: Sequence[float]) -> csr_array:

@@ -12,15 +12,12 @@ those that pass again get their exact similarity.
 """
 
 import functools
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.linalg import solve_triangular
 from torch import Tensor
 
 from drfm.labels.parallel import each, single_products
@@ -32,7 +29,12 @@ SHORT_SCALE = 32000.0
 """Unit length in 16-bit integers; sums of products stay below 2^31 by the Cauchy-Schwarz inequality."""
 SAMPLE = 2048
 """Rows that the principal directions are taken from."""
-
+SPAN = 256
+"""Dimensions that are added up at a time in a projection."""
+PART = 512
+"""Rows that a thread encodes at a time."""
+SHORT_ROUNDING = 2.0**-8
+"""Relative rounding error of bfloat16, whichever way it rounds."""
 
 Product = Literal["numpy float32", "torch float32", "torch bfloat16"]
 
@@ -44,15 +46,22 @@ class Screen:
     Attributes:
         codes: ``(N, R + 1)`` float32 or bfloat16; the last coordinate is the length of what the others miss.
         slack: added to a product of two codes to make it a proven bound.
+        relative: by how much, of its value, a product may be rounded at the end.
         product: how products are computed.
     """
 
     codes: Tensor
     slack: float
+    relative: float
     product: Product
 
+    def least(self, similarity: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """What the products of pairs whose similarity may reach ``similarity`` are at least."""
+        low = similarity - np.float32(self.slack)
+        return np.asarray(low - np.float32(self.relative) * np.minimum(np.abs(low), np.float32(2)))
+
     def bounds(self, rows: slice, other: "Screen", columns: slice) -> npt.NDArray[np.float32]:
-        """Products of the codes of ``rows`` with those of the ``columns`` of another screen, before slack."""
+        """Products of the codes of ``rows`` with those of the ``columns`` of another screen."""
         first, second = self.codes[rows], other.codes[columns]
         if self.product == "numpy float32":
             return np.asarray(first.numpy() @ second.numpy().T)
@@ -60,66 +69,46 @@ class Screen:
 
     def chosen(self, rows: npt.NDArray[np.int64]) -> "Screen":
         """The codes of some rows."""
-        return Screen(self.codes[torch.from_numpy(rows)], self.slack, self.product)
+        return replace(self, codes=self.codes[torch.from_numpy(rows)])
 
 
-@functools.cache
-def fastest_product(threads: int) -> Product:
-    """Which matrix product this processor does best, by a measurement of a few milliseconds.
-
-    bfloat16 loosens the bounds, so it has to be three times as fast to be chosen.
-    """
-    random = torch.Generator().manual_seed(0)
-    x, y = torch.randn(256, 256, generator=random), torch.randn(2048, 256, generator=random)
-    short_x, short_y = x.bfloat16(), y.bfloat16()
-
-    def seconds(work: Callable[[], object]) -> float:
-        best = float("inf")
-        for _ in range(4):
-            start = time.perf_counter()
-            work()
-            best = min(best, time.perf_counter() - start)
-        return best
-
-    plain = {
-        "numpy float32": seconds(lambda: x.numpy() @ y.numpy().T),
-        "torch float32": seconds(lambda: x @ y.T),
-    }
-    best = min(plain, key=lambda name: plain[name])
-    if 3 * seconds(lambda: short_x @ short_y.T) < plain[best]:
-        return "torch bfloat16"
-    return "numpy float32" if best == "numpy float32" else "torch float32"
-
-
-def principal_directions(rows: FloatRows, rank: int) -> npt.NDArray[np.float32]:
+def principal_directions(rows: FloatRows, rank: int, product: Product) -> npt.NDArray[np.float32]:
     """``(D, rank)`` nearly orthonormal columns that hold most of the rows' energy, by subspace iteration.
 
-    Found on evenly spaced rows, from a fixed start, so the same features give the same directions.
+    Found on evenly spaced rows, from a fixed start. Bounds hold for any directions, so the products on
+    the way may be in bfloat16.
     """
     step = max(1, len(rows) // SAMPLE)
-    sample = np.ascontiguousarray(rows[::step][:SAMPLE])
-    start = np.random.default_rng(0).standard_normal((rank, len(sample)), dtype=np.float32)
+    kind = torch.bfloat16 if product == "torch bfloat16" else torch.float32
+    sample = torch.from_numpy(rows[::step][:SAMPLE]).to(kind)
+    random = torch.Generator().manual_seed(0)
+    start = torch.randn(rank, len(sample), generator=random)
+    noise = 1e-4 * rows.shape[1] ** -0.5 * torch.randn(rank, rows.shape[1], generator=random)
     spans = [slice(at, at + 256) for at in range(0, len(sample), 256)]
 
-    def energy(transposed: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        parts = each(lambda span: (sample[span] @ transposed.T).T @ sample[span], spans)
-        return np.asarray(np.sum(parts, axis=0), np.float32)
+    def energy(directions: Tensor) -> Tensor:
+        short = directions.to(kind)
+        parts = each(lambda span: ((sample[span] @ short.T).T @ sample[span]).float(), spans)
+        return torch.stack(parts).sum(0)
 
-    basis = start @ sample
     with single_products():
+        basis = (start.to(kind) @ sample).float()
         for _ in range(2):
-            basis = energy(_orthonormal(basis, 1))
-        return np.ascontiguousarray(_orthonormal(basis, 2).T)
+            basis = energy(_orthonormal(basis, noise, 1))
+        return np.ascontiguousarray(_orthonormal(basis, noise, 2).T.numpy())
 
 
-def _orthonormal(vectors: npt.NDArray[np.float32], passes: int) -> npt.NDArray[np.float32]:
-    """Rows of the same span, orthonormal to float32 after two passes of a Cholesky factor in float64."""
-    wide = vectors.astype(np.float64)
+def _orthonormal(vectors: Tensor, noise: Tensor, passes: int) -> Tensor:
+    """Rows of nearly the same span, orthonormal to float32 after two passes of a Cholesky factor in float64.
+
+    The noise keeps apart vectors that hardly differ, as those of repeated images do.
+    """
+    wide: Tensor = vectors.double()
+    wide = wide / (wide.norm(dim=1, keepdim=True) + 1e-300) + noise
     for _ in range(passes):
-        wide /= np.linalg.norm(wide, axis=1, keepdims=True) + 1e-300
-        factor = np.linalg.cholesky(wide @ wide.T + 1e-14 * np.eye(len(wide)))
-        wide = np.asarray(solve_triangular(factor, wide, lower=True, check_finite=False))
-    return np.ascontiguousarray(wide, dtype=np.float32)
+        wide /= wide.norm(dim=1, keepdim=True)
+        wide = torch.linalg.solve_triangular(torch.linalg.cholesky(wide @ wide.T), wide, upper=False)
+    return wide.to(torch.float32)
 
 
 def make_screen(rows: FloatRows, basis: npt.NDArray[np.float32] | None, product: Product) -> Screen:
@@ -131,43 +120,64 @@ def make_screen(rows: FloatRows, basis: npt.NDArray[np.float32] | None, product:
         product: how products will be computed; its rounding is part of the slack.
     """
     size = rows.shape[1]
-    if basis is None:
-        codes, rank, slack = rows, size, 0.0
-    else:
-        # |fl(B'x) - B'x| <= D u sqrt(R) |x|, and B'B differs from the identity by `skew`.
-        rank = basis.shape[1]
-        wide = basis.astype(np.float64)
-        skew = float(np.linalg.norm(wide.T @ wide - np.eye(rank)))
-        error = size * UNIT * rank**0.5 + skew
-        codes = np.empty((len(rows), rank + 1), np.float32)
-        np.matmul(rows, basis, out=codes[:, :rank])
-        kept = np.einsum("ij,ij->i", codes[:, :rank], codes[:, :rank])
-        whole = np.einsum("ij,ij->i", rows, rows)
-        codes[:, rank] = np.sqrt(np.maximum(whole - kept, 0) + 2 * error + 4 * size * UNIT)
-        slack = 2 * error
+    rank, error, codes = (size, 0.0, rows) if basis is None else (basis.shape[1], *_projected(rows, basis))
+    length = 1.001 + error
+    slack = 2 * error + 2 * (rank + 4) * UNIT * length**2
     coded = torch.from_numpy(codes)
-    length = 1.001 + error if basis is not None else 1.001
-    slack += 2 * (rank + 4) * UNIT * length**2
-    if product == "torch bfloat16":
-        short = coded.bfloat16()
-        lost = max((float((short[s : s + 4096].float() - coded[s : s + 4096]).norm(dim=1).max())
-                    for s in range(0, len(short), 4096)), default=0.0)  # fmt: skip
-        # The rounding of both codes, and of the product to 8 bits.
-        slack += 2 * lost * (length + lost) + 2.0**-8 * (length + lost) ** 2
-        coded = short
-    return Screen(coded, 1.01 * slack, product)
+    if product != "torch bfloat16":
+        return Screen(coded, 1.01 * slack, 0.0, product)
+    short = torch.empty(coded.shape, dtype=torch.bfloat16)
+
+    def shortened(start: int) -> float:
+        part = slice(start, start + PART)
+        short[part] = coded[part]
+        return float((short[part].float() - coded[part]).norm(dim=1).max())
+
+    lost = max(each(shortened, range(0, len(rows), PART)), default=0.0)
+    slack += 2 * lost * (length + lost)
+    return Screen(short, 1.01 * slack, SHORT_ROUNDING, product)
+
+
+def _projected(rows: FloatRows, basis: npt.NDArray[np.float32]) -> tuple[float, npt.NDArray[np.float32]]:
+    """How far the computed codes may be from exact ones of an orthonormal basis, and the codes.
+
+    A sum of n products of float32 numbers is off by n u of the sum of their magnitudes at most, whatever
+    the order; B'x is added from few sums of ``SPAN``, so |fl(B'x) - B'x| <= (SPAN + D / SPAN) u sqrt(R) |x|.
+    B'B differs from the identity by ``skew``.
+    """
+    size, rank = basis.shape
+    spans = [slice(at, at + SPAN) for at in range(0, size, SPAN)]
+    wide = basis.astype(np.float64)
+    skew = float(np.linalg.norm(wide.T @ wide - np.eye(rank)))
+    error = 1.01 * (SPAN + len(spans)) * UNIT * rank**0.5 + skew
+    codes = np.empty((len(rows), rank + 1), np.float32)
+    directions = torch.from_numpy(basis)
+
+    def project(start: int) -> None:
+        part, out = rows[start : start + PART], codes[start : start + PART]
+        given = torch.from_numpy(part)  # torch's product minds the stride of a cut less than numpy's
+        products = (given[:, span] @ directions[span] for span in spans)
+        total = functools.reduce(Tensor.add_, products).numpy()
+        missed = np.einsum("ij,ij->i", part, part) - np.einsum("ij,ij->i", total, total)
+        out[:, :rank] = total
+        out[:, rank] = np.sqrt(np.maximum(missed, 0) + 2 * error + 4 * size * UNIT)
+
+    each(project, range(0, len(rows), PART))
+    return error, codes
 
 
 def shorten(rows: FloatRows) -> tuple[npt.NDArray[np.int16], float]:
     """Rows as 16-bit integers of length ``SHORT_SCALE``, and a bound on the error of their products."""
     short = np.empty(rows.shape, np.int16)
-    worst = 0.0
-    for start in range(0, len(rows), 1024):
-        part = rows[start : start + 1024] * np.float32(SHORT_SCALE)
+
+    def work(start: int) -> float:
+        part = rows[start : start + PART] * np.float32(SHORT_SCALE)
         np.rint(part, out=part)
-        short[start : start + 1024] = part
+        short[start : start + PART] = part
         part *= np.float32(1 / SHORT_SCALE)
-        part -= rows[start : start + 1024]
-        worst = max(worst, float(np.einsum("ij,ij->i", part, part).max()))
+        part -= rows[start : start + PART]
+        return float(np.einsum("ij,ij->i", part, part).max())
+
+    worst = max(each(work, range(0, len(rows), PART)), default=0.0)
     lost = worst**0.5 * 1.01 + 4 * UNIT
     return short, 2.01 * lost + 4 * UNIT

@@ -13,23 +13,23 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from drfm.labels import candidates, screening
-from drfm.labels.parallel import each
+from drfm.labels.parallel import each, in_parts
+from drfm.labels.rates import measured
 from drfm.labels.similarity import FloatRows
 
 BLOCK = (1024, 2048)
 """Rows and columns of a block of bounds: 8 MB of float32."""
 RANK = 255
 """Coordinates of the codes, beside the length of what they miss."""
-POOL = 1024
-"""Rows that a row's list is first filled from, twice."""
+POOL = 512
+"""Rows that a row's first candidates are chosen from, twice."""
+EXTRA = 4
+"""First candidates beyond k."""
 SCALE = np.float32(1 / screening.SHORT_SCALE**2)
 EMPTY = 2**31 - 1
 """Index of an empty place in a list, behind every row."""
-LOOSE = 0.3
-"""Share of pairs left from which bounds of few coordinates cost more than they save."""
 CELL = 256
 """Rows in a cell of similar rows, on average."""
 
@@ -74,8 +74,9 @@ def sweep(
         Facts: the product used, its rank, and the share of pairs that were looked at.
     """
     at = time.perf_counter()
-    product = screening.fastest_product(torch.get_num_threads())
-    basis = screening.principal_directions(rows, RANK) if rows.shape[1] > 2 * RANK else None
+    rates = measured()
+    product = rates.product
+    basis = screening.principal_directions(rows, RANK, product) if rows.shape[1] > 2 * RANK else None
     at = lists.lap("basis", at)
     screen = screening.make_screen(rows, basis, product)
     other = screen if asked is rows else screening.make_screen(asked, basis, product)
@@ -83,12 +84,10 @@ def sweep(
     short_asked, error_asked = (short, error) if asked is rows else screening.shorten(asked)
     at = lists.lap("codes", at)
     sides = _Sides(rows, asked, screen, other, short, short_asked, max(error, error_asked), lists)
-    if own is not None:
-        _seed_around(sides, own)
-    _seed_in_cells(sides)
-    floor = sides.floors()
+    floor = _floors(sides, own)
     at = lists.lap("seed", at)
-    if basis is not None and _share(sides, floor) > LOOSE:
+    size = rows.shape[1]
+    if basis is not None and _share(sides, floor) > rates.tolerable(screen.codes.shape[1], size):
         sides.screen = screening.make_screen(rows, None, product)
         sides.other = sides.screen if asked is rows else screening.make_screen(asked, None, product)
         at = lists.lap("codes", at)
@@ -115,22 +114,37 @@ class _Sides:
     def mirrored(self) -> bool:
         return self.asked is self.rows
 
-    def fill(self, target: npt.NDArray[np.int64], pool: npt.NDArray[np.int32], bounds: Any) -> None:
-        """Fill lists with lower bounds of similarities to a pool's k + 4 best by upper bounds."""
-        width = min(self.lists.index.shape[1] + 4, len(pool))
-        candidates.fill(bounds, width, target, pool, self.short_asked, self.short, SCALE,
-                        np.float32(self.error), self.lists.index, self.lists.exact)  # fmt: skip
 
-    def floors(self) -> npt.NDArray[np.float32]:
-        """What each list's k-th similarity will be at least; empties the lists."""
-        floor = np.ascontiguousarray(self.lists.exact[:, -1])
-        self.lists.exact.fill(-np.inf)
-        self.lists.index.fill(EMPTY)
-        return floor
+@dataclass
+class _First:
+    """The rows that are likely neighbours of each row that is searched for, best first, by their bounds."""
+
+    sides: _Sides
+    index: npt.NDArray[np.int32]
+    best: npt.NDArray[np.float32]
+
+    def choose(self, bounds: Any, target: npt.NDArray[np.int64], pool: npt.NDArray[np.int32]) -> None:
+        """Take the best of a pool into account."""
+        candidates.choose(bounds, target, pool, self.index, self.best)
 
 
-def _seed_around(sides: _Sides, own: int) -> None:
-    """Fill lists from the rows nearby: files are mostly listed by person."""
+def _floors(sides: _Sides, own: int | None) -> npt.NDArray[np.float32]:
+    """What each list's k-th similarity will be at least."""
+    k = sides.lists.index.shape[1]
+    shape = (len(sides.asked), k + EXTRA)
+    first = _First(sides, np.full(shape, EMPTY, np.int32), np.full(shape, -np.inf, np.float32))
+    if own is not None:
+        _choose_around(first, own)
+    _choose_in_cells(first)
+    floor = np.empty(len(sides.asked), np.float32)
+    given = (first.index, sides.short_asked, sides.short, SCALE, np.float32(sides.error), k, floor)
+    in_parts(lambda a, b: candidates.floors(a, b, *given), len(sides.asked))
+    return floor
+
+
+def _choose_around(first: _First, own: int) -> None:
+    """From the rows nearby: files are mostly listed by person."""
+    sides = first.sides
     count, half = len(sides.rows), POOL // 2
 
     def work(start: int) -> None:
@@ -138,13 +152,14 @@ def _seed_around(sides: _Sides, own: int) -> None:
         low = max(0, min(own + start - half // 2, count - POOL))
         high = min(count, low + POOL)
         bounds = sides.other.bounds(slice(start, stop), sides.screen, slice(low, high))
-        sides.fill(np.arange(start, stop), np.arange(low, high, dtype=np.int32), bounds)
+        first.choose(bounds, np.arange(start, stop), np.arange(low, high, dtype=np.int32))
 
     each(work, range(0, len(sides.asked), half))
 
 
-def _seed_in_cells(sides: _Sides) -> None:
-    """Fill lists from rows that are nearest to the same of N / 256 rows, or to similar ones."""
+def _choose_in_cells(first: _First) -> None:
+    """From the rows that are nearest to the same of N / 256 rows, or to similar ones."""
+    sides = first.sides
     screen, count = sides.screen, len(sides.rows)
     cells = max(1, count // CELL)
     centres = screen.chosen(np.arange(cells) * count // cells)
@@ -158,7 +173,7 @@ def _seed_in_cells(sides: _Sides) -> None:
         enough = int(np.searchsorted(np.cumsum(size[near[c]]), POOL)) + 1
         pool = np.concatenate([order[start[d] : start[d + 1]] for d in near[c, :enough]])
         bounds = sides.other.chosen(target).bounds(slice(None), screen.chosen(pool), slice(None))
-        sides.fill(target, pool.astype(np.int32), bounds)
+        first.choose(bounds, target, pool.astype(np.int32))
 
     each(work, [c for c in range(cells) if start_asked[c] < start_asked[c + 1]])
 
@@ -175,12 +190,11 @@ def _cells(screen: screening.Screen, centres: screening.Screen) -> tuple[Any, An
 def _share(sides: _Sides, floor: npt.NDArray[np.float32]) -> float:
     """Share of pairs that the bounds let through as the lists stand, from 64 rows."""
     step = max(1, len(sides.asked) // 64)
-    slack = np.float32(sides.screen.slack)
-    limit = floor[::step, None] - slack
+    limit = floor[::step, None]
     if sides.mirrored:
-        limit = np.minimum(limit, floor[None] - slack)
+        limit = np.minimum(limit, floor[None])
     bounds = sides.other.bounds(slice(None, None, step), sides.screen, slice(None))
-    return float((bounds >= limit).mean())
+    return float((bounds >= sides.screen.least(limit)).mean())
 
 
 @dataclass
@@ -207,18 +221,18 @@ class _Work:
     def _block(self, block: tuple[int, int]) -> int:
         (row, column), (tall, wide) = block, BLOCK
         sides, lists = self.sides, self.sides.lists
-        slack = np.float32(sides.screen.slack)
+        slack, relative = np.float32(sides.screen.slack), np.float32(sides.screen.relative)
         began = time.perf_counter()
         bounds = sides.other.bounds(slice(row, row + tall), sides.screen, slice(column, column + wide))
         multiplied = time.perf_counter()
         limits = np.full(bounds.shape[1], np.inf, np.float32)
         if sides.mirrored:
             span = slice(column, column + wide)
-            limits = np.maximum(lists.exact[span, -1], self.floor[span]) - slack
+            limits = sides.screen.least(np.maximum(lists.exact[span, -1], self.floor[span]))
         error = np.float32(sides.error)
         *pairs, looked = candidates.scan(
-            bounds, slack, sides.asked, sides.rows, sides.short_asked, sides.short, SCALE, error, row, column,
-            sides.mirrored, limits, self.floor, lists.exact,
+            bounds, slack, relative, sides.asked, sides.rows, sides.short_asked, sides.short, SCALE, error,
+            row, column, sides.mirrored, limits, self.floor, lists.exact,
         )  # fmt: skip
         scanned = time.perf_counter()
         with self.turn:
