@@ -16,6 +16,10 @@ from drfm.resolution.pairs import pairs_from_arrays
 PRESETS = {"drfm": "paper", "single": "a1"}
 VARIANTS = {
     "ice without cameras": {"options": "cameras=false", "sampler.kind": "pk"},
+    "pplr with cameras": {"options": "cameras=true,agree_start=1"},
+    "purification without warm epochs": {"options": "warm_epochs=0"},
+    "dccc student": {"options": "result=student,decay=log"},
+    "rlim not refined": {"options": "refine=false"},
     "a2": {},
     "a3": {},
     "a7": {},
