@@ -154,7 +154,8 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     if not good:
         return runs[0]
     out = dict(good[0])
-    for name in ("seconds", "cpu_seconds", "peak_mb", "other_cores", "share", "product_seconds"):
+    shares = ("share", "torch_share", "product_seconds", "torch_product_seconds")
+    for name in ("seconds", "cpu_seconds", "peak_mb", "other_cores", *shares):
         if name in out:
             out[name] = statistics.median(run[name] for run in good)
     if "kinds" in out:

@@ -194,6 +194,8 @@ def checkout(tmp_path, monkeypatch):
     folder.mkdir()
     echo = "open(sys.argv[1], 'w').write(' '.join(sys.argv[2:]))"
     (folder / "echo.py").write_text(f'import sys\nif __name__ == "__main__":\n    {echo}\n')
+    every = "open(sys.argv[2], 'w').write(' '.join([sys.argv[1], *sys.argv[3:]]))"
+    (folder / "all.py").write_text(f'import sys\nif __name__ == "__main__":\n    {every}\n')
     (folder / "fail.py").write_text('if __name__ == "__main__":\n    raise SystemExit(3)\n')
     (folder / "shared.py").touch()
     monkeypatch.setattr(benchmark.drfm, "__file__", str(tmp_path / "src" / "drfm" / "__init__.py"))
@@ -201,17 +203,19 @@ def checkout(tmp_path, monkeypatch):
 
 
 def test_benchmark_lists_and_runs_scripts(checkout, capsys):
-    assert main(["benchmark"]) == 0
-    assert capsys.readouterr().out == "echo\nfail\n"
+    assert main(["benchmark", "list"]) == 0
+    assert capsys.readouterr().out == "all\necho\nfail\n"
     assert main(["benchmark", "echo", str(checkout / "out"), "--n", "3", "-x"]) == 0
     assert (checkout / "out").read_text() == "--n 3 -x"
+    assert main(["benchmark", "--n", str(checkout / "all-out"), "3"]) == 0
+    assert (checkout / "all-out").read_text() == "--n 3"
 
 
 def test_benchmark_says_what_failed(checkout, capsys):
     assert main(["benchmark", "fail"]) == 2
     assert "ended with code 3" in capsys.readouterr().err
     assert main(["benchmark", "none"]) == 2
-    assert "choose from echo, fail" in capsys.readouterr().err
+    assert "choose from list, all, echo, fail" in capsys.readouterr().err
 
 
 def test_benchmark_needs_a_checkout(monkeypatch, tmp_path, capsys):

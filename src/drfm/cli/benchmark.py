@@ -15,24 +15,33 @@ _MAIN = 'if __name__ == "__main__":'
 """What tells a script from a module that scripts share."""
 
 
+EVERY = "all"
+"""The script that runs labels, ranking, re-ranking and search."""
+
+
 def benchmark(
-    name: str | None = None,
+    name: Annotated[str, Parameter(allow_leading_hyphen=True)] = EVERY,
     /,
     *arguments: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
 ) -> None:
-    """Run one of the scripts of benchmarks/ in a checkout; without a name, list them.
+    """Measure labels, ranking, re-ranking and search on this machine; --quick takes a minute.
+
+    Each stands beside the dense matrices of the usual code. The scripts lie in benchmarks/ of a checkout.
 
     Args:
-        name: The script, such as labels, ranking or rerank; the words behind it are handed to it.
-        arguments: Options of the script.
+        name: One script alone, such as labels, ranking or rerank, or `list` to name them. The words behind it
+            are handed to it; without a name they go to the script that runs all parts.
+        arguments: Options of the script; `--help` behind a name explains them.
     """
+    if name.startswith("-"):
+        name, arguments = EVERY, (name, *arguments)
     folder = find_scripts()
     known = sorted(path.stem for path in folder.glob("*.py") if _MAIN in path.read_text(encoding="utf-8"))
-    if name is None:
+    if name == "list":
         say("\n".join(known))
         return
     if name not in known:
-        raise DrfmError(f"benchmark {name}: no such script; choose from {', '.join(known)}")
+        raise DrfmError(f"benchmark {name}: no such script; choose from list, {', '.join(known)}")
     command = [sys.executable, str(folder / f"{name}.py"), *arguments]
     code = subprocess.run(command, check=False).returncode  # noqa: S603 - a script of this checkout
     if code:

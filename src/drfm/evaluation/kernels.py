@@ -90,12 +90,19 @@ def _below(state: np.uint64, count: int) -> np.int64:
 @njit(cache=True, nogil=True)
 def _count_at_least(row: RowArray, limits: RowArray, above: IntArray) -> None:
     """``above[i]`` = number of entries of ``row`` that are >= ``limits[i]``."""
-    for i in range(limits.shape[0]):
-        limit = limits[i]
-        count = 0
+    whole = limits.shape[0] - limits.shape[0] % 4
+    for i in range(0, whole, 4):
+        a, b, c, d = limits[i], limits[i + 1], limits[i + 2], limits[i + 3]
+        first = second = third = fourth = 0
         for j in range(row.shape[0]):
-            count += row[j] >= limit
-        above[i] = count
+            x = row[j]
+            first += x >= a
+            second += x >= b
+            third += x >= c
+            fourth += x >= d
+        above[i], above[i + 1], above[i + 2], above[i + 3] = first, second, third, fourth
+    for i in range(whole, limits.shape[0]):
+        above[i] = np.sum(row >= limits[i])
 
 
 @njit(cache=True, nogil=True)

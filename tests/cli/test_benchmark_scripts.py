@@ -1,0 +1,99 @@
+"""The measuring scripts themselves, on so little that only their working is tested."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from drfm.cli import benchmark
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """Imports a script as it is when run by name."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+
+    def load(name):
+        for shared in ("measure", "synthetic", "ranking", name):
+            sys.modules.pop(shared, None)
+        return __import__(name)
+
+    yield load
+    for name in ("all", "measure", "ranking", "rerank", "synthetic"):
+        sys.modules.pop(name, None)
+
+
+def test_the_scripts_are_found():
+    assert benchmark.find_scripts() == FOLDER
+    assert (FOLDER / f"{benchmark.EVERY}.py").is_file()
+
+
+def test_both_sides_of_ranking_and_re_ranking_agree(script, tmp_path):
+    ranking, rerank = script("ranking"), script("rerank")
+    ranking.prepare(tmp_path, 30, 170, 32, "hard")
+    ours, theirs = ranking.drfm(tmp_path, {}), ranking.dense(tmp_path, {})
+    assert set(ours["kinds"]) == set(ranking.KINDS)
+    assert ours["scores"] == pytest.approx(theirs["scores"], abs=1e-6)
+    sides = {"drfm": rerank.drfm(tmp_path, {}), "dense": rerank.dense(tmp_path, {})}
+    report = {"sides": sides}
+    rerank.compare(tmp_path, report)
+    assert report["largest_difference"] < 2e-6
+    assert report["largest_inversion"] < 2e-6
+    assert report["map_difference"] < 1e-6
+
+
+def test_an_order_that_differs_is_seen(script, tmp_path):
+    import numpy as np
+
+    rerank = script("rerank")
+    np.save(tmp_path / "drfm.npy", np.array([[0.1, 0.2, 0.3]]))
+    np.save(tmp_path / "dense.npy", np.array([[0.1, 0.3, 0.2]]))
+    report = {"sides": {side: {"seconds": 1.0, "scores": {"map": 0.5}} for side in ("drfm", "dense")}}
+    rerank.compare(tmp_path, report)
+    assert report["largest_inversion"] == pytest.approx(0.1)
+
+
+def test_runs_are_summed_up_by_their_medians(script):
+    measure = script("measure")
+    runs = [
+        {"seconds": s, "kinds": {"draws": {"seconds": 2 * s, "share": s}}, "scores": 1} for s in (1, 9, 2)
+    ]
+    assert measure.summary(runs) == {
+        "seconds": 2,
+        "all_seconds": [1, 9, 2],
+        "scores": 1,
+        "kinds": {"draws": {"seconds": 4, "share": 2, "all_seconds": [2, 18, 4]}},
+    }
+    assert measure.summary([{"error": "killed"}]) == {"error": "killed"}
+
+
+def test_record_and_figure_of_all_parts(script, tmp_path, monkeypatch):
+    every = script("all")
+    side = {"seconds": 2.0, "peak_mb": 30.0}
+    records = {
+        "labels": {"rows": [{"size": 100, "project": side, "times_faster": 17.0},
+                            {"size": 50, "project": {"error": "killed"}}]},
+        "ranking": {"queries": 20, "images": 80, "speedup": 3.0,
+                    "sides": {"drfm": side | {"kinds": {"draws": side | {"share": 1.1}}}}},
+        "rerank": {"queries": 20, "images": 80, "speedup": 12.0, "sides": {"drfm": side, "dense": side}},
+    }  # fmt: skip
+    asked = []
+
+    def run(name, out, *words):
+        asked.append((name, *map(str, words)))
+        return records.get(name, {})
+
+    monkeypatch.setattr(every, "run", run)
+    monkeypatch.setattr(sys, "argv", ["all.py", "--quick", "--ranked", "5", "--out", str(tmp_path)])
+    assert every.main() == 0
+    assert ("ranking", "--queries", "349", "--images", "1651") in [words[:5] for words in asked]
+    record = json.loads((tmp_path / "benchmark.json").read_text())
+    assert record["rows"]["labels"] == [{"images": 100, "faster": 17.0, "seconds": 2.0, "peak_mb": 30.0}]
+    assert record["rows"]["ranking"][0]["shares"] == {"draws": 1.1}
+    assert record["machine"]["cores"] >= 1
+    assert "re-ranking" in (tmp_path / "benchmark.svg").read_text()
+    records["rerank"] = {"error": "killed"}
+    assert every.main() == 1
