@@ -9,9 +9,12 @@ from drfm.config.schema import EvaluationConfig
 from drfm.errors import DrfmError
 from drfm.evaluation import Labels, evaluate
 from drfm.evaluation.distances import distance_distributions
-from drfm.evaluation.examples import ranked_examples
+from drfm.evaluation.embedding import embedding_map
+from drfm.evaluation.examples import RankedLists
+from drfm.evaluation.heights import HeightGroup
 from drfm.evaluation.pictures import Card, cards, data_uri
-from drfm.evaluation.report import write_report
+from drfm.evaluation.report import Looks, write_report
+from drfm.evaluation.sheet import Sheet
 from drfm.resolution.pairs import PairSet
 
 FACTS = {"method": "drfm", "benchmark": {"name": "MLR-<Toy>", "id": "0123abcd"}, "seed": 3,
@@ -22,7 +25,8 @@ FACTS = {"method": "drfm", "benchmark": {"name": "MLR-<Toy>", "id": "0123abcd"},
 PARTS = (
     "Drawn people are not people", "bicubic interpolations", "invented", "untrained", "ties count against",
     "manifest 0123abcd", "seed 3", "weights abababab", "16 blurry queries", "F-score", "Losses",
-    "Test scores", "Distances, trained", "right", "epochs", "All settings",
+    "Test scores", "Distances, trained", "One person, trained", "overlap", "20 to 30",
+    "Colour by", "a pair", "right", "epochs", "All settings",
 )  # fmt: skip
 
 
@@ -48,15 +52,15 @@ def run():
         evaluate(*features, *side, EvaluationConfig(), {**FACTS, "stage": s})
         for s in ("untrained", "trained")
     ]
-    shown = cards(ranked_examples(*features, *side, count=3), *pairs)
+    shown = cards(RankedLists.of(*features, *side).typical(count=3), *pairs)
     origin = np.zeros(16, np.int8)
-    origin[::2] = 1
+    origin[:8:2] = 1
     distances = {"trained": distance_distributions(rows[0], Labels(persons, np.full(16, -1)), origin)}
     return results, shown, distances
 
 
 class Reader(HTMLParser):
-    void = frozenset({"br", "meta", "img", "line", "circle", "polyline", "polygon"})
+    void = frozenset({"br", "meta", "img", "line", "circle", "polyline", "polygon", "input"})
 
     def __init__(self):
         super().__init__()
@@ -86,29 +90,35 @@ def read(path):
 def test_a_page_holds_everything_and_asks_for_nothing(tmp_path):
     results, shown, distances = run()
     journal = [entry(0, evaluation={"rank1": 0.2}), entry(1), entry(2, evaluation={"rank1": 0.4})]
-    write_report(tmp_path / "r.html", journal=journal, results=results, examples=shown, facts=FACTS,
-                 distances=distances)  # fmt: skip
+    heights = [HeightGroup(20, 30, 25.0, 9, 0.5, (0.2, 0.8), 0.4)]
+    places = embedding_map(np.eye(2), {"person": ["a", "b"]}, [True, False], ["one", "two"])
+    sheet = Sheet(["query", "its map"], [[shown[0].query, shown[0].query]], ["a pair"])
+    looks = Looks(examples=shown, hardest=shown[-1:], sheet=sheet, embedding=places, heights=heights)
+    write_report(tmp_path / "r.html", journal=journal, results=results, facts=FACTS, distances=distances,
+                 looks=looks)  # fmt: skip
     text, words, addresses = read(tmp_path / "r.html")
-    assert len(addresses) == 3 * 7
+    late = sum(card.first > len(card.gallery) for card in [*shown, shown[-1]])
+    assert len(addresses) == 4 * 7 + 2 + late
     assert all(address.startswith("data:image/jpeg;base64,") for address in addresses)
     assert not re.search(r"https?://|<script|@import|url\(", text)
     assert "MLR-<Toy>" in words
     assert "<Toy>" not in text
     for part in PARTS:
         assert part in words, part
-    assert text.count("<figure>") == 3 + 2 + 1
+    assert text.count("<figure>") == 3 + 2 + 2 + 1
+    assert words.index("Ranked lists") < words.index("Hardest failures") < words.index("Small queries")
 
 
 def test_results_may_be_dictionaries(tmp_path):
     results, shown, _ = run()
     for name, given in (("a", results), ("b", [result.to_dict() for result in results])):
-        write_report(tmp_path / name, journal=[], results=given, examples=shown, facts=FACTS)
+        write_report(tmp_path / name, journal=[], results=given, facts=FACTS, looks=Looks(shown))
     assert (tmp_path / "a").read_text() == (tmp_path / "b").read_text()
 
 
 @pytest.mark.parametrize("journal", [[], [{}], [{"epoch": 0}], [{"epoch": 0, "loss": {"total": 1.0}}]])
 def test_missing_keys_leave_things_out(tmp_path, journal):
-    write_report(tmp_path / "r.html", journal=journal, results=[], examples=[], facts={})
+    write_report(tmp_path / "r.html", journal=journal, results=[], facts={})
     _, words, _ = read(tmp_path / "r.html")
     assert "has not been evaluated" in words
     assert "Drawn people" not in words
@@ -117,9 +127,7 @@ def test_missing_keys_leave_things_out(tmp_path, journal):
 
 def test_other_names_of_label_quality_are_read(tmp_path):
     journal = [{"epoch": 0, "quality": {"f": 0.25, "cross_f": 0.125}}]
-    write_report(
-        tmp_path / "r.html", journal=journal, results=[], examples=[], facts={"images": {"sr": "swin2sr"}}
-    )
+    write_report(tmp_path / "r.html", journal=journal, results=[], facts={"images": {"sr": "swin2sr"}})
     _, words, _ = read(tmp_path / "r.html")
     assert "0.250" in words
     assert "0.125" in words
@@ -130,13 +138,30 @@ def test_a_late_match_is_told():
     from drfm.evaluation.pictures import ranked_list
 
     image = np.zeros((4, 2, 3), np.uint8)
-    html = ranked_list(Card(image, None, [image], [False], [0.5], first=17))
+    html = ranked_list(Card(image, None, [image], [False], [0.5], first=17, words="a < b"))
+    assert "a &lt; b" in html
+    assert html.count("<img") == 2
+    assert ranked_list(Card(image, None, [image], [False], [0.5], 17, match=image)).count("<img") == 3
     assert "at rank 17" in html
     assert "✗ wrong" in html
     assert data_uri(image) in html
 
 
+def test_without_identities_nothing_is_marked(tmp_path):
+    image = np.zeros((4, 2, 3), np.uint8)
+    card = Card(image, None, [image, image], [], [0.5, 0.25], first=0)
+    write_report(tmp_path / "r.html", journal=[{"epoch": 0, "clusters": 3}], results=[], facts={},
+                 looks=Looks(examples=[card]))  # fmt: skip
+    _, words, _ = read(tmp_path / "r.html")
+    assert "✓" not in words
+    assert "✗" not in words
+    for part in ("1. ", "0.25", "nothing is marked", "left out", "cannot be told"):
+        assert part in words, part
+    for part in ("Small queries", "Hardest failures", "Distances", "at rank"):
+        assert part not in words, part
+
+
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DrfmError, match="cannot be written"):
-        write_report(tmp_path / "file" / "r.html", journal=[], results=[], examples=[], facts={})
+        write_report(tmp_path / "file" / "r.html", journal=[], results=[], facts={})

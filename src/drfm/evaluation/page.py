@@ -29,6 +29,7 @@ h2 { font-size: 1.2rem; margin: 2.2em 0 .3em; padding-top: .7em; border-top: 1px
 h3 { font-size: 1rem; margin: 1.4em 0 .3em; }
 p { margin: .3em 0 .8em; max-width: 46em; }
 .soft, figcaption small { color: var(--soft); }
+figcaption small { display: block; font-weight: 400; }
 .lead { font-size: 1.08rem; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(165px, 1fr)); gap: 12px;
   margin: 18px 0; }
@@ -44,7 +45,8 @@ figure svg { width: 100%; height: auto; display: block; overflow: visible; }
 .keys svg { display: inline-block; width: 26px; height: 12px; vertical-align: middle; }
 svg text { fill: var(--soft); font-size: 12px; font-variant-numeric: tabular-nums; }
 svg .line { fill: none; stroke-linejoin: round; }
-.scroll { overflow-x: auto; margin: 10px 0; } .charts + p { margin-top: .8em; }
+.scroll { overflow-x: auto; margin: 10px 0; } .charts + .charts { margin-top: 18px; }
+.charts + p { margin-top: .8em; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; min-width: 100%; }
 th, td { padding: 5px 10px; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--rule); }
 th { color: var(--soft); font-weight: 600; white-space: normal; vertical-align: bottom;
@@ -59,7 +61,23 @@ tr.first td { border-top: 2px solid var(--rule); }
   border-radius: 5px; margin-bottom: 3px; outline: 3px solid var(--rule); outline-offset: -1px; }
 .shot.right img { outline-color: var(--good); } .shot.right b { color: var(--good); }
 .shot.wrong img { outline: 3px dashed var(--bad); } .shot.wrong b { color: var(--bad); }
-.gap { width: 1px; align-self: stretch; background: var(--rule); }
+.shot.late img { outline: 3px dotted var(--good); }
+.map { max-width: 620px; } .map svg { margin-top: 6px; } .map input { position: absolute; opacity: 0; }
+.map label { display: inline-block; padding: 3px 12px; margin: 0 2px 4px; border: 1px solid var(--rule);
+  border-radius: 99px; font-size: .86rem; cursor: pointer; }
+.map input:checked + label { background: var(--ink); color: var(--ground); }
+.map input:focus-visible + label { outline: 2px solid var(--s0); outline-offset: 2px; }
+.map .keys { display: none; margin-top: 4px; } .map i { display: inline-block; width: 10px; height: 10px;
+  border-radius: 5px; }
+.map circle { stroke-width: 1.8; } .map .ring { fill: none; }
+"""
+    + "".join(
+        f".map #map{index}:checked ~ .keys.map{index} {{ display: flex; }} "
+        f".map #map{index}:checked ~ svg circle {{ stroke: var(--m{index}); }} "
+        f".map #map{index}:checked ~ svg circle:not(.ring) {{ fill: var(--m{index}); }}\n"
+        for index in range(4)
+    )
+    + """.gap { width: 1px; align-self: stretch; background: var(--rule); }
 details { margin: .8em 0; } summary { cursor: pointer; font-weight: 600; }
 pre { overflow-x: auto; background: var(--panel); border-radius: 10px; padding: 12px 14px;
   font-size: .82rem; }

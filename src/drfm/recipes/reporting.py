@@ -10,19 +10,16 @@ from drfm.config import Config
 from drfm.config.load import from_dict, to_dict, with_overrides
 from drfm.engine.journal import Journal
 from drfm.errors import DrfmError
-from drfm.evaluation.examples import ranked_examples
-from drfm.evaluation.pictures import Card, cards
 from drfm.evaluation.report import write_report
 from drfm.evaluation.result import Result
+from drfm.evaluation.sheet import Sheet
 from drfm.files import read_json
 from drfm.models.build import Model
 from drfm.models.storage import load_model
 from drfm.recipes.data import Prepared, TestSet, choose_device, prepare
 from drfm.recipes.facts import read_local, read_record
+from drfm.recipes.looking import explained, look, look_unlabelled, ranked_lists
 from drfm.recipes.testing import encode, rank, read_distances
-
-EXAMPLES = 8
-"""Ranked lists in a report."""
 
 
 def evaluate(
@@ -46,35 +43,42 @@ def evaluate(
 def report(run: Path) -> Path:
     """Write ``report.html`` into a finished run's folder and return its path.
 
+    Without identities there is no test: what needs one is left out, and the page says so.
+
     Raises:
-        DrfmError: as :func:`evaluate`; a run without test images is reported without ranked lists.
+        DrfmError: as :func:`evaluate`, but for missing test images.
     """
     facts, config, data, model = _open(run, {})
     stages = [stage for stage in ("untrained", "trained") if (run / f"{stage}.json").exists()]
     distances = {stage: found for stage in stages if (found := read_distances(run, stage)) is not None}
+    model = model.to(choose_device(config.train.device))
     path = run / "report.html"
+    if data.test is None:
+        looks = look_unlabelled(model, data.train, config, run)
+    else:
+        looks = look(model, data.test, config)
     write_report(
         path,
         journal=Journal(run / "journal.jsonl").read(),
         results=[read_json(run / f"{stage}.json") for stage in stages],
-        examples=[] if data.test is None else _examples(model, data.test, config),
         facts=facts,
         distances=distances,
+        looks=looks,
     )
     return path
 
 
-def _examples(model: Model, test: TestSet, config: Config) -> list[Card]:
-    device = choose_device(config.train.device)
-    features = encode(model.to(device), test, config, device)
-    found = ranked_examples(
-        *features,
-        test.query.labels,
-        test.gallery.labels,
-        count=EXAMPLES,
-        features=config.evaluation.features,
-    )
-    return cards(found, test.query.pairs, test.gallery.pairs)
+def explanations(run: Path, count: int = 4) -> Sheet:
+    """The paper's Fig. 1 for some queries of a run: blurry, super-resolved and sharp beside their maps.
+
+    Raises:
+        DrfmError: as :func:`evaluate`.
+    """
+    _, config, data, model = _open(run, {})
+    test = _test_set(data, run)
+    lists = ranked_lists(model.to(choose_device(config.train.device)), test, config)
+    pairs = test.query.pairs, test.gallery.pairs
+    return explained(lists.typical(count), (lists.rows, lists.columns), model, pairs, config)
 
 
 def _open(run: Path, overrides: Mapping[str, object]) -> tuple[dict[str, Any], Config, Prepared, Model]:
