@@ -1,6 +1,7 @@
 """Labels, ranking, re-ranking and search, each beside the dense way, in one record and one figure.
 
     python benchmarks/all.py --quick
+    python benchmarks/all.py --draw benchmarks/results --out figures
     python benchmarks/all.py --labels 2000 12936 32621 --ranked 3500 19281 --out benchmark
 
 The figure shows how the ratios, the time and the memory grow with the number of images. A ranked
@@ -49,17 +50,29 @@ def measure_all(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
         for name in ("ranking", "rerank"):
             words = (*sizes, "--regime", asked.regime, "--repeats", asked.repeats)
             parts[name].append(run(name, folder / f"{name}-{count}.json", *words))
-    if (HERE / "search.py").exists():
-        words = ("--sizes", *asked.search) if asked.search else ()
-        parts["search"] = run("search", folder / "search.json", *words)
+    parts["search"] = []
+    for count in asked.search:
+        words = ("--images", count, "--size", asked.dimensions, "--regime", asked.regime)
+        out = folder / f"search-{count}.json"
+        parts["search"].append(run("search", out, *words, "--repeats", asked.repeats))
     return parts
 
 
-def rows_of(parts: dict[str, Any]) -> dict[str, Rows]:
+def kept(folder: Path) -> dict[str, Any]:
+    """The records that lie in a folder, by part."""
+
+    def read(name: str) -> Rows:
+        return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob(name))]
+
+    labels = {"rows": [row for record in read("labels.json") for row in record["rows"]]}
+    return {"labels": labels, "ranking": read("ranking*.json"), "rerank": read("rerank*.json")}
+
+
+def rows_of(parts: dict[str, Any], regime: str) -> dict[str, Rows]:
     """For labels, ranking and re-ranking: images, seconds, MB, and times as fast as the dense way."""
     found: dict[str, Rows] = {"labels": [], "ranking": [], "re-ranking": []}
     for row in parts["labels"].get("rows", []):
-        if "seconds" in row["project"]:
+        if "seconds" in row["project"] and row["regime"] == regime:
             own = {"images": row["size"], "faster": row.get("times_faster")}
             found["labels"].append(own | {key: row["project"][key] for key in ("seconds", "peak_mb")})
     for name, part in (("ranking", "ranking"), ("re-ranking", "rerank")):
@@ -116,26 +129,30 @@ def main() -> int:
     )
     parser.add_argument("--labels", type=int, nargs="+", default=[2000, 12936, 32621], metavar="N")
     parser.add_argument("--ranked", type=int, nargs="+", default=[3500, 19281], metavar="N")
-    parser.add_argument("--search", type=int, nargs="+", metavar="N", help="sizes of the searched gallery")
+    parser.add_argument("--search", type=int, nargs="+", default=[20000], metavar="N")
     parser.add_argument("--dimensions", type=int, default=2048, help="of the ranked features")
     parser.add_argument("--regime", default="hard", choices=("easy", "hard", "early"))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help=f"{QUICK} images, once: under a minute")
     parser.add_argument("--out", type=Path, default=Path("benchmark"), help="folder of record and figure")
+    parser.add_argument("--draw", type=Path, metavar="FOLDER", help="measure nothing, draw what lies there")
     asked = parser.parse_args()
+    if asked.draw:
+        figure(rows_of(kept(asked.draw), asked.regime)).save(asked.out / "benchmark.svg")
+        return 0
     if asked.quick:
         asked.labels, asked.ranked, asked.search, asked.repeats = [QUICK], [QUICK], [QUICK], 1
     facts = machine()
     say(json.dumps(facts, indent=1))
     asked.out.mkdir(parents=True, exist_ok=True)
     parts = measure_all(asked, asked.out)
-    rows = rows_of(parts)
+    rows = rows_of(parts, asked.regime)
     write(asked.out / "benchmark.json", {"machine": facts, "rows": rows, **parts})
     show(rows)
     if any(rows.values()):
         figure(rows).save(asked.out / "benchmark.svg")
     say(f"{asked.out}/benchmark.json, {asked.out}/benchmark.svg")
-    failed = [parts["labels"], *parts["ranking"], *parts["rerank"], parts.get("search", {})]
+    failed = [parts["labels"], *parts["ranking"], *parts["rerank"], *parts["search"]]
     return int(any("error" in record for record in failed))
 
 

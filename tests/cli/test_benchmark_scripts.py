@@ -74,7 +74,8 @@ def test_record_and_figure_of_all_parts(script, tmp_path, monkeypatch):
     every = script("all")
     side = {"seconds": 2.0, "peak_mb": 30.0}
     records = {
-        "labels": {"rows": [{"size": 100, "project": side, "times_faster": 17.0},
+        "labels": {"rows": [{"size": 100, "regime": "hard", "project": side, "times_faster": 17.0},
+                            {"size": 100, "regime": "easy", "project": side},
                             {"size": 50, "project": {"error": "killed"}}]},
         "ranking": {"queries": 20, "images": 80, "speedup": 3.0,
                     "sides": {"drfm": side | {"kinds": {"draws": side | {"share": 1.1}}}}},
@@ -95,5 +96,8 @@ def test_record_and_figure_of_all_parts(script, tmp_path, monkeypatch):
     assert record["rows"]["ranking"][0]["shares"] == {"draws": 1.1}
     assert record["machine"]["cores"] >= 1
     assert "re-ranking" in (tmp_path / "benchmark.svg").read_text()
+    for name, value in records.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(value))
+    assert every.rows_of(every.kept(tmp_path), "hard") == record["rows"]
     records["rerank"] = {"error": "killed"}
     assert every.main() == 1
