@@ -50,12 +50,17 @@ def project(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
         stages["dbscan"] = time.perf_counter() - joined
         return labels, stages, found.facts | {"pairs_within_eps": int(graph.nnz)}
 
-    run(synthetic.make(1600, "easy").features)
-    run(synthetic.make(400, "easy").features)
-    rows = np.load(folder / "features.npy")
+    device = torch.device(options.get("device", "cpu"))
+    for count in (1600, 400):
+        run(torch.from_numpy(synthetic.make(count, "easy").features).to(device))
+    rows = torch.from_numpy(np.load(folder / "features.npy")).to(device)
     result: dict[str, Any] = {}
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
     with measure.watched(result):
         labels, stages, facts = run(rows)
+    if device.type == "cuda":
+        facts["gpu_peak_gb"] = torch.cuda.max_memory_allocated() / 1e9
     np.save(folder / "project.npy", labels)
     product = stages.get("neighbours: product", 0.0)
     threads = torch.get_num_threads()  # stages of several threads are sums over them
@@ -96,7 +101,9 @@ def compare(size: int, regime: str, arguments: argparse.Namespace) -> dict[str, 
         fits = DENSE_BYTES * size**2 < 0.9 * free and not arguments.no_dense
         sides = ["project", "dense"] if fits else ["project"]
         repeats = arguments.repeats if size < 20000 else min(arguments.repeats, 2)
-        options = {"k1": arguments.k1, "eps": arguments.eps, "method": arguments.method}
+        options = {
+            "k1": arguments.k1, "eps": arguments.eps, "method": arguments.method, "device": arguments.device
+        }  # fmt: skip
         row = measure.alternate(HERE, sides, folder, repeats, idle=arguments.wait, **options)
         row |= {"size": size, "regime": regime}
         if "seconds" in row["project"]:
@@ -171,7 +178,8 @@ def main() -> None:
     )
     parser.add_argument("--k1", type=int, default=20)
     parser.add_argument("--eps", type=float, default=0.6)
-    parser.add_argument("--method", default="auto", choices=["auto", "blocks", "screened"])
+    parser.add_argument("--method", default="auto", choices=["auto", "blocks", "screened", "device"])
+    parser.add_argument("--device", default="cpu", help="where the features lie, as cuda")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--no-dense", action="store_true", help="measure the project alone")
     parser.add_argument(

@@ -33,7 +33,7 @@ REGIMES = {
     "hard": Regime(0.5, 1.1, 0.7, 0.6, 0.5, 0.35),
     "early": Regime(1.0, 1.0, 1.2, 1.2, 0.4, 0.75),
 }
-"""At 12,936 images: about 850 clusters and 2 % outliers; 1,250 and 13 %; 290 and 68 %."""
+"""Labels of 12,936 images (k1 20, k2 6, eps 0.6): 875 clusters and 146 outliers; 1,272, 2,196; 271, 9,776."""
 
 
 @dataclass(frozen=True)
