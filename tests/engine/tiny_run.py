@@ -1,4 +1,7 @@
-"""A run small enough to be trained many times: `python tiny_run.py RUN EPOCHS [KILL_STEP]`."""
+"""A run small enough to be trained many times: `tiny_run.py RUN EPOCHS [OPTION=VALUE ...] [KILL_STEP]`.
+
+Under `torchrun`, or with its environment, the processes train together.
+"""
 
 import os
 import signal
@@ -10,8 +13,8 @@ import torch
 from torch import nn
 
 from drfm.config.load import load_config
+from drfm.engine.processes import Processes, joined, share_out
 from drfm.engine.trainer import Trainer
-from drfm.learning.batchnorm import group_batchnorm
 from drfm.methods import build_method
 from drfm.models.backbone import Backbone
 from drfm.models.backbones import BACKBONES
@@ -72,21 +75,32 @@ def tiny_pairs(persons: int = 5, shots: int = 4) -> PairSet:
 
 
 def tiny_trainer(
-    run: Path, epochs: int, preset: str = "paper", pairs: PairSet | None = None, **changes: object
+    run: Path,
+    epochs: int,
+    preset: str = "paper",
+    pairs: PairSet | None = None,
+    processes: Processes = Processes(),  # noqa: B008
+    **changes: object,
 ) -> Trainer:
     config = load_config(preset, None, {**OPTIONS, "train.epochs": epochs, **changes}).config
     pairs = tiny_pairs() if pairs is None else pairs
     model = build_model(config.model, seed=config.seed)
-    group_batchnorm(model, config.train.bn_groups)
+    share_out(model, config, processes)
     method = build_method(config, model, pairs)
-    return Trainer(method, pairs, config, run, torch.device("cpu"), "tiny")
+    return Trainer(method, pairs, config, run, torch.device("cpu"), "tiny", processes=processes)
 
 
 def main() -> None:
     run, epochs = Path(sys.argv[1]), int(sys.argv[2])
-    trainer = tiny_trainer(run, epochs)
-    if len(sys.argv) > 3:
-        left = int(sys.argv[3])
+    changes = dict(word.split("=") for word in sys.argv[3:] if "=" in word)
+    with joined("cpu") as (processes, _):
+        fit(tiny_trainer(run, epochs, processes=processes, **changes))
+
+
+def fit(trainer: Trainer) -> None:
+    """Train, and die at the step that the command line names."""
+    if sys.argv[-1].isdigit() and len(sys.argv) > 3:
+        left = int(sys.argv[-1])
         step = trainer._step
 
         def killing(*arguments):

@@ -11,19 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from drfm.config import Config
 from drfm.engine.checkpoint import load_checkpoint, save_checkpoint
 from drfm.engine.journal import Entry, Journal, epoch_line
+from drfm.engine.processes import Processes
 from drfm.engine.schedule import Stream, epoch_seed, learning_rate
 from drfm.engine.tracking import write_curves
 from drfm.errors import DrfmError
 from drfm.files import write_json
 from drfm.labels.pseudo import PseudoLabels
 from drfm.labels.state import labels_from_state, labels_to_state
-from drfm.learning.batch import Selection
+from drfm.learning.batch import Batch, Selection
 from drfm.learning.batches import make_batch
 from drfm.methods.base import Method
 from drfm.models.extract import extract
@@ -64,6 +66,7 @@ class Trainer:
         observe: quality of pseudo-labels, where identities are known.
         validate: test figures, where there is a test set.
         say: receives one plain line an epoch.
+        processes: those that train together; the first one alone writes files and tests.
     """
 
     def __init__(
@@ -78,7 +81,9 @@ class Trainer:
         observe: Observe | None = None,
         validate: Validate | None = None,
         say: Callable[[str], None] = lambda line: None,
+        processes: Processes = Processes(),  # noqa: B008 - frozen
     ) -> None:
+        self.processes = processes
         self.method, self.pairs, self.config, self.run, self.device = method, pairs, config, run, device
         self.identity, self.observe, self.validate, self.say = identity, observe, validate, say
         self.journal = Journal(run / "journal.jsonl")
@@ -128,7 +133,8 @@ class Trainer:
         if self._saved is not None:
             self._restore(self._saved)
             self._saved = None
-        self.journal.cut(self.at.epoch)
+        if self.processes.first:
+            self.journal.cut(self.at.epoch)
         with self._stop_on_signal():
             for epoch in range(self.at.epoch, self.config.train.epochs):
                 if self.at.step == 0:
@@ -146,6 +152,7 @@ class Trainer:
         features = self._extract()
         extracted = time.perf_counter()
         self.labels = self.method.relabel(features, epoch)
+        self.processes.same("pseudo-labels", self.labels.labels.tobytes(), self.labels.ambiguous.tobytes())
         relabelled = time.perf_counter()
         self.at.seconds = {"extract": extracted - start, "relabel": relabelled - extracted, "steps": 0.0}
         self.at.sums = {}
@@ -153,14 +160,18 @@ class Trainer:
         torch.manual_seed(epoch_seed(self.config.seed, epoch, Stream.TORCH))
 
     def _extract(self) -> Features:
-        train = self.config.train
-        return extract(
+        train, count = self.config.train, len(self.pairs)
+        self.processes.share_buffers(self.method.model)
+        self.processes.share_buffers(self.method.labeller)
+        features = extract(
             self.method.labeller,
             self.pairs,
             device=self.device,
             batch_size=train.extract_batch,
             precision=train.precision,
+            rows=self.processes.part(count),
         )
+        return {space: self.processes.whole(part, count, self.device) for space, part in features.items()}
 
     def _train(self, epoch: int) -> Entry:
         """The steps of one epoch; returns its journal entry."""
@@ -183,8 +194,11 @@ class Trainer:
                 waiting.append((self.at.step, selection, self._step(selection, epoch)))
                 self.at.step += 1
                 bar.advance()
-                if len(waiting) >= fetch_every or self._stop:
-                    self._fetch(waiting, epoch)
+                if len(waiting) < fetch_every and (not self._stop or self.processes.count > 1):
+                    continue
+                self._fetch(waiting, epoch)
+                # A signal reaches the processes at different steps; they have to stop at one and the same.
+                self._stop = self.processes.any(self._stop)
                 if self._stop and self.at.step < config.train.iterations:
                     self.at.seconds["steps"] += time.perf_counter() - start
                     self._save()
@@ -195,19 +209,27 @@ class Trainer:
 
     def _step(self, selection: Selection, epoch: int) -> dict[str, Tensor]:
         """Forward, backward, optimiser, memories."""
-        augment = self.config.augment
-        views = self.method.views
-        batch = make_batch(self.pairs, selection.labelled, augment, self.augment, self.device, views)
-        ambiguous = None
-        if len(selection.ambiguous):
-            ambiguous = make_batch(self.pairs, selection.ambiguous, augment, self.augment, self.device, views)
+        batch = self._batch(selection.labelled)
+        ambiguous = self._batch(selection.ambiguous) if len(selection.ambiguous) else None
         losses = self.method.losses(batch, ambiguous, epoch)
         total = torch.stack(list(losses.values())).sum()
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
+        self.processes.average_gradients(self.method.model.parameters())
         self.optimiser.step()
         self.method.after_step()
         return {"total": total.detach()} | {name: value.detach() for name, value in losses.items()}
+
+    def _batch(self, rows: npt.NDArray[np.int64]) -> Batch:
+        return make_batch(
+            self.pairs,
+            rows,
+            self.config.augment,
+            self.augment,
+            self.device,
+            self.method.views,
+            own=self.processes.part(len(rows)),
+        )
 
     def _fetch(self, waiting: deque[tuple[int, Selection, dict[str, Tensor]]], epoch: int) -> None:
         """Add waiting losses to the epoch's sums; stop at the first that is not finite."""
@@ -222,15 +244,16 @@ class Trainer:
     def _not_finite(self, epoch: int, step: int, selection: Selection, losses: dict[str, Tensor]) -> None:
         record = self.run / "not_finite.json"
         rows = [*selection.labelled.tolist(), *selection.ambiguous.tolist()]
-        write_json(
-            record,
-            {
-                "epoch": epoch,
-                "step": step,
-                "losses": {name: str(float(value)) for name, value in losses.items()},
-                "images": [self.pairs.names[row] for row in rows],
-            },
-        )
+        if self.processes.first:
+            write_json(
+                record,
+                {
+                    "epoch": epoch,
+                    "step": step,
+                    "losses": {name: str(float(value)) for name, value in losses.items()},
+                    "images": [self.pairs.names[row] for row in rows],
+                },
+            )
         bad = ", ".join(name for name, value in losses.items() if not np.isfinite(float(value)))
         raise DrfmError(
             f"loss {bad} is not finite in epoch {epoch + 1}, step {step + 1}; "
@@ -257,6 +280,15 @@ class Trainer:
     def _end(self, epoch: int, entry: Entry) -> None:
         """Validate where asked, write the journal, save."""
         train = self.config.train
+        self.at = Progress(epoch=epoch + 1)
+        self.processes.share_buffers(self.method.model)
+        if self.processes.first:
+            self._record(epoch, entry)
+        if self.processes.any(self._stop) and epoch + 1 < train.epochs:
+            raise Interrupted
+
+    def _record(self, epoch: int, entry: Entry) -> None:
+        train = self.config.train
         due = train.evaluate_every and (epoch + 1) % train.evaluate_every == 0
         if self.validate is not None and due:
             start = time.perf_counter()
@@ -265,11 +297,8 @@ class Trainer:
         self.journal.append(entry)
         if train.tensorboard:
             write_curves(self.run / "tensorboard", self.journal.read())
-        self.at = Progress(epoch=epoch + 1)
         self._save()
         self.say(epoch_line(entry, train.epochs))
-        if self._stop and epoch + 1 < train.epochs:
-            raise Interrupted
 
     # State ----------------------------------------------------------------------------------------
 
@@ -279,6 +308,8 @@ class Trainer:
         return self.labels
 
     def _save(self) -> None:
+        if not self.processes.first:
+            return
         state: dict[str, Any] = {
             "identity": self.identity,
             "progress": vars(self.at),
@@ -306,7 +337,8 @@ class Trainer:
 
         def stop(signum: int, frame: object) -> None:
             self._stop = True
-            if self._preparing:  # nothing of this epoch can be lost yet, and extraction can take long
+            # Nothing of this epoch can be lost yet, and extraction can take long.
+            if self._preparing and self.processes.count == 1:
                 raise Interrupted
 
         try:

@@ -15,7 +15,8 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from drfm.errors import DrfmError
-from drfm.labels.neighbours import Neighbours, k_nearest
+from drfm.labels.distributed import neighbours_distributed
+from drfm.labels.neighbours import Neighbours
 from drfm.labels.parallel import in_parts
 from drfm.labels.reciprocal import SparseRows, grown, reciprocal_weights
 from drfm.labels.similarity import FloatRows, unit_rows
@@ -48,7 +49,8 @@ def jaccard_graph(
         k2: neighbours averaged in the query expansion; 1 switches it off.
         eps: largest distance kept; compared in float32.
         reading: ``inclusive``: k1 counts the image itself; ``exclusive``: k1 others.
-        neighbours: result of :func:`k_nearest` with :func:`neighbours_needed` columns or more.
+        neighbours: of :func:`~drfm.labels.neighbours.k_nearest`, :func:`neighbours_needed` columns or more; the
+            processes of ``torch.distributed`` share the search for them otherwise.
 
     Returns:
         ``(N, N)`` float32 in 0..1, symmetric to the bit, columns of a row ascending, zeros stored.
@@ -64,7 +66,7 @@ def jaccard_graph(
         return csr_array((0, 0), dtype=np.float32)
     width = min(neighbours_needed(k1, reading), count)
     if neighbours is None:
-        neighbours = k_nearest(rows, width)
+        neighbours = neighbours_distributed(rows, width)
     if neighbours.index.shape[0] != count or neighbours.index.shape[1] < width:
         raise DrfmError(f"neighbours: shape {neighbours.index.shape}; give ({count}, {width}) or wider")
     rank = np.ascontiguousarray(neighbours.index[:, :width])

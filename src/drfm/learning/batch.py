@@ -45,7 +45,8 @@ class Batch:
 
     Attributes:
         rows: ``(B,)`` int64 rows of the pair table.
-        images: for each view of the method ``(B, 3, H, W)`` float32, ImageNet-normalised RGB.
+        images: for each view of the method ``(B, 3, H, W)`` float32, ImageNet-normalised RGB; only this
+            process's part of the B where several train together.
         repeats: how often the most frequent row occurs, where that is known; sparing the memories a question
             to the device.
     """

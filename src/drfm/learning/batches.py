@@ -22,7 +22,7 @@ def make_batch(
     generator: torch.Generator,
     device: torch.device | str = "cpu",
     views: Sequence[View] = BOTH,
-    own: slice = slice(None),  # noqa: B008 - as constant as a number
+    own: slice = slice(None),
 ) -> Batch:
     """Read, augment and normalise images of each row.
 

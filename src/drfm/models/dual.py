@@ -1,6 +1,7 @@
 """The dual-resolution model: E_h, E_l, CRFF and Pred."""
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -29,6 +30,8 @@ class DualEncoder(nn.Module):
         lr_encoder: E_l; the same module as ``hr_encoder`` if shared.
         fusion: CRFF, its ablation, or ``None``.
         predictor: Pred.
+        gather: where several processes train, what makes features of the whole batch of those of its part;
+            applied to all that :meth:`forward` gives in training mode.
         facts: for the record: backbone, D, number of parameters, source and checksum of the weights.
     """
 
@@ -37,6 +40,7 @@ class DualEncoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.gather: Callable[[Tensor], Tensor] | None = None
         backbone = build_backbone(config.backbone, config.last_stride)
         self.hr_encoder = Encoder(backbone, config.pooling, config.normalise)
         self.lr_encoder = self.hr_encoder
@@ -67,7 +71,8 @@ class DualEncoder(nn.Module):
         """
         hr_feature, hr_pooled = self.hr_encoder(hr)
         lr_feature, _ = self.lr_encoder(lr)
-        return Encoded(hr_feature, lr_feature, self.fuse(hr_feature, lr_feature), hr_pooled)
+        encoded = Encoded(hr_feature, lr_feature, self.fuse(hr_feature, lr_feature), hr_pooled)
+        return encoded if self.gather is None or not self.training else encoded.map(self.gather)
 
     def fuse(self, hr: Tensor, lr: Tensor) -> Tensor | None:
         """Fused features ``(B, D)`` of features in the HR and LR space, or ``None`` without a fusion space.

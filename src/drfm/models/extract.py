@@ -21,6 +21,7 @@ def extract(
     batch_size: int = 128,
     precision: Literal["float32", "bfloat16"] = "float32",
     flip: bool = False,
+    rows: slice = slice(None),
 ) -> Features:
     """Features of every pair, in eval mode and without augmentation.
 
@@ -35,23 +36,25 @@ def extract(
         batch_size: pairs in a forward pass.
         precision: arithmetic of the encoders.
         flip: average each feature with that of the mirrored pair, and normalise again (G7).
+        rows: consecutive pairs to which to keep, all by default.
 
     Returns:
         ``(N, D)`` float32 rows of unit length on the CPU, for each space that the model has.
     """
     device = torch.device(device)
     features: Features = {}
+    first, last, _ = rows.indices(len(pairs))
     network = folded(model)
     views: tuple[Source, ...] = getattr(model, "views", ("hr", "lr"))
-    with progress_bar("extract", len(pairs)) as bar:
+    with progress_bar("extract", last - first) as bar:
         # No pairs make one empty batch, which knows the spaces and D.
-        for start in range(0, max(1, len(pairs)), batch_size):
-            rows = slice(start, start + batch_size)
-            images = [to_input(pairs.take(source, rows), device) for source in views]
+        for start in range(first, max(first + 1, last), batch_size):
+            some = slice(start, min(start + batch_size, last))
+            images = [to_input(pairs.take(source, some), device) for source in views]
             for name, value in encode_batch(network, images, precision, flip).items():
-                if start == 0:
-                    features[name] = torch.empty(len(pairs), value.shape[1])
-                features[name][rows] = value.cpu()
+                if start == first:
+                    features[name] = torch.empty(last - first, value.shape[1])
+                features[name][start - first : some.stop - first] = value.cpu()
             bar.advance(len(images[0]))
     return features
 
@@ -67,8 +70,13 @@ def encode_batch(model: nn.Module, images: list[Tensor], precision: str, flip: b
         flip: see :func:`extract`.
     """
     with torch.autocast(images[0].device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-        spaces: Features = model(*images).spaces()
-        if not flip:
-            return spaces
-        mirrored: Features = model(*(image.flip(-1) for image in images)).spaces()
+        return merged_spaces(model, images, flip)
+
+
+def merged_spaces(model: nn.Module, images: list[Tensor], flip: bool) -> Features:
+    """As :func:`encode_batch`, in whatever arithmetic and grad mode is on."""
+    spaces: Features = model(*images).spaces()
+    if not flip:
+        return spaces
+    mirrored: Features = model(*(image.flip(-1) for image in images)).spaces()
     return {name: functional.normalize(value + mirrored[name]) for name, value in spaces.items()}

@@ -1,5 +1,6 @@
 """What an encoder says of a batch of pairs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +25,11 @@ class Encoded:
     lr: Tensor
     fused: Tensor | None
     hr_pooled: Tensor
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Encoded":
+        """The same with ``function`` applied to every tensor."""
+        fused = None if self.fused is None else function(self.fused)
+        return Encoded(function(self.hr), function(self.lr), fused, function(self.hr_pooled))
 
     def spaces(self) -> Features:
         """The features by space, detached, as float32."""

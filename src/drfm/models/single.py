@@ -1,6 +1,7 @@
 """One encoder for images of every resolution, as the methods have it that know no pairs."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,10 @@ class Described:
     parts: tuple[Tensor, ...]
     pooled: Tensor
 
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Described":
+        """The same with ``function`` applied to every tensor."""
+        return Described(function(self.image), tuple(map(function, self.parts)), function(self.pooled))
+
     def spaces(self) -> Features:
         """The features by name, ``image``, ``part0`` and so on, detached."""
         named = {"image": self.image} | {f"part{number}": part for number, part in enumerate(self.parts)}
@@ -45,12 +50,14 @@ class SingleEncoder(nn.Module):
         dimension: D of every feature.
         encoder: backbone, pooling and neck.
         parts: a head for each horizontal stripe of the map.
+        gather: as in :class:`~drfm.models.dual.DualEncoder`.
         facts: for the record, as in :class:`~drfm.models.dual.DualEncoder`.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.gather: Callable[[Tensor], Tensor] | None = None
         self.views: tuple[Source, ...] = ("hr",) if config.encoders == "hr" else ("native",)
         backbone = build_backbone(config.backbone, config.last_stride)
         self.encoder = Encoder(backbone, config.pooling, config.normalise)
@@ -63,6 +70,10 @@ class SingleEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> Described:
         """Encode ``(B, 3, H, W)`` ImageNet-normalised RGB."""
+        described = self._describe(images)
+        return described if self.gather is None or not self.training else described.map(self.gather)
+
+    def _describe(self, images: Tensor) -> Described:
         if not self.parts:
             feature, pooled = self.encoder(images)
             return Described(feature, (), pooled)

@@ -1,6 +1,7 @@
 """Train a run, or go on with one that was cut."""
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,11 @@ import torch
 from drfm.config import Config
 from drfm.config.load import Resolved, to_yaml
 from drfm.engine.allocator import keep_freed_memory
+from drfm.engine.processes import Processes, joined, share_out
 from drfm.engine.trainer import Trainer
 from drfm.files import folder_lock, sha256_file, write_atomic, write_json
 from drfm.labels.pseudo import Persons, PseudoLabels
 from drfm.labels.quality import label_quality
-from drfm.learning.batchnorm import group_batchnorm
 from drfm.methods import Method, build_method
 from drfm.models.build import Model, build_model
 from drfm.models.storage import save_model
@@ -22,6 +23,10 @@ from drfm.recipes.facts import continued, header, run_facts, write_local
 from drfm.recipes.testing import distances, encode, rank, save_stage
 
 Say = Callable[[str], None]
+
+
+def _quiet(line: str) -> None:
+    """What a process says that is not the first."""
 
 
 def train(
@@ -57,26 +62,35 @@ def train(
     """
     config = resolved.config
     keep_freed_memory()
-    with folder_lock(run):
-        device = choose_device(config.train.device)
+    with (
+        joined(config.train.device) as (processes, own),
+        folder_lock(run) if processes.first else nullcontext(),
+    ):
+        say = say if processes.first else _quiet
+        device = choose_device(own)
         # First what fails early: an image store may take hours.
         model = build_model(config.model, seed=config.seed)
-        data = prepare(folder, config, cache, split=split, skip_bad=skip_bad)
+        with processes.first_goes_ahead():
+            data = prepare(folder, config, cache, split=split, skip_bad=skip_bad)
         for name in data.skipped:
             say(f"skipped: {name}")
         facts = continued(run, config, run_facts(config, data, model) | dict(extra or {}))
-        group_batchnorm(model, config.train.bn_groups)
+        share_out(model, config, processes)
         model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         method = build_method(config, model, data.train.pairs, _truth(data.train, config))
-        trainer = _trainer(run, method, data, config, device, facts, say)
+        trainer = _trainer(run, method, data, config, device, facts, say, processes)
         trainer.read_checkpoint()
-        write_atomic(run / "config.yaml", to_yaml(config))
-        write_json(run / "record.json", facts)
-        write_local(run, folder, cache, split, skip_bad)
-        say(header(facts))
-        if data.test is not None and not (run / "untrained.json").exists():
-            _test(run, "untrained", method.result, data.test, config, device, facts)
+        processes.wait()
+        if processes.first:
+            write_atomic(run / "config.yaml", to_yaml(config))
+            write_json(run / "record.json", facts)
+            write_local(run, folder, cache, split, skip_bad)
+            say(header(facts))
+            if data.test is not None and not (run / "untrained.json").exists():
+                _test(run, "untrained", method.result, data.test, config, device, facts)
         trainer.fit()
+        if not processes.first:
+            return facts
         save_model(method.result, run / "model")
         facts["model"]["sha256"] = sha256_file(run / "model" / "model.safetensors")
         if data.test is not None:
@@ -94,6 +108,7 @@ def _trainer(
     device: torch.device,
     facts: dict[str, Any],
     say: Say,
+    processes: Processes,
 ) -> Trainer:
     test = data.test
 
@@ -111,6 +126,7 @@ def _trainer(
         observe=_observer(data.train, config),
         validate=None if test is None else validate,
         say=say,
+        processes=processes,
     )
 
 
