@@ -221,9 +221,12 @@ def _rank(rank, folder):
 
 
 @pytest.mark.slow
-def test_two_processes_find_the_same(tmp_path):
+def test_two_processes_find_the_same(tmp_path, monkeypatch):
     import multiprocessing
 
+    monkeypatch.syspath_prepend(
+        str(Path(__file__).parents[2])
+    )  # the new processes import this module by name
     context = multiprocessing.get_context("spawn")
     ranks = [context.Process(target=_rank, args=(rank, str(tmp_path))) for rank in range(2)]
     for process in ranks:
