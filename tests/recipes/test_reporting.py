@@ -14,6 +14,7 @@ from drfm.data.build import build_benchmark
 from drfm.data.choices import BuildChoices
 from drfm.data.readers import read_dataset
 from drfm.errors import DrfmError
+from drfm.recipes.reporting import explanations
 
 
 @pytest.fixture
@@ -67,6 +68,26 @@ def test_the_report_is_one_page_that_asks_nobody_for_anything(copy):
     assert "data:image/" in page
     record = json.loads((copy / "record.json").read_text())
     assert record["benchmark"]["id"] in page
+    for part in ("Ranked lists", "What a similarity rests on", "Small queries", "Map of the images",
+                 "person ", "camera ", "blurry", "One person, trained"):  # fmt: skip
+        assert part in page, part
+    assert recipes.report(copy).read_text() == page
+
+
+def test_a_report_without_checkpoint_or_distances_leaves_them_out(copy):
+    for name in ("checkpoint.pt", "trained-distances.json", "untrained-distances.json"):
+        (copy / name).unlink()
+    page = recipes.report(copy).read_text()
+    assert "Distances" not in page
+    assert "Map of the images" in page
+
+
+def test_explanations_are_a_sheet_of_queries_and_what_they_found(whole):
+    sheet = explanations(whole, count=2)
+    assert len(sheet.rows) == 2
+    assert len(sheet.titles) == 6
+    assert {image.shape for row in sheet.rows for image in row} == {(32, 16, 3)}
+    assert all("similarity" in words for words in sheet.words)
 
 
 def test_unlabelled_images_are_trained_on_and_reported(unlabelled):
@@ -77,7 +98,11 @@ def test_unlabelled_images_are_trained_on_and_reported(unlabelled):
     lines = [json.loads(line) for line in (unlabelled / "journal.jsonl").read_text().splitlines()]
     assert len(lines) == 2
     assert "quality" not in lines[0]
-    assert recipes.report(unlabelled).stat().st_size > 1000
+    page = recipes.report(unlabelled).read_text()
+    for part in ("nearest to them", "Map of the images", "What a similarity rests on", "cluster", "left out"):
+        assert part in page, part
+    for part in ("✓", "✗", "Hardest failures", "Small queries"):
+        assert part not in page, part
     with pytest.raises(DrfmError, match="no query and gallery images, so there is nothing to test"):
         recipes.evaluate(unlabelled)
 

@@ -61,6 +61,8 @@ tr.first td { border-top: 2px solid var(--rule); }
   border-radius: 5px; margin-bottom: 3px; outline: 3px solid var(--rule); outline-offset: -1px; }
 .shot.right img { outline-color: var(--good); } .shot.right b { color: var(--good); }
 .shot.wrong img { outline: 3px dashed var(--bad); } .shot.wrong b { color: var(--bad); }
+.sheet { flex-wrap: nowrap; } .sheet .shot { flex: 1 1 0; max-width: 110px; min-width: 0; }
+.sheet .shot img { width: 100%; height: auto; }
 .shot.late img { outline: 3px dotted var(--good); }
 .map { max-width: 620px; } .map svg { margin-top: 6px; } .map input { position: absolute; opacity: 0; }
 .map label { display: inline-block; padding: 3px 12px; margin: 0 2px 4px; border: 1px solid var(--rule);

@@ -40,7 +40,7 @@ class Sheet:
                 for title, image in zip(self.titles, row, strict=True)
             )
             words = f'<p class="soft">{escape(self.words[place])}</p>' if self.words else ""
-            found.append(f'{words}<div class="list">{shots}</div>')
+            found.append(f'{words}<div class="list sheet">{shots}</div>')
         return "".join(found)
 
     def svg(self) -> str:
