@@ -1,18 +1,65 @@
 """The files that a study leaves beside its runs."""
 
+import importlib.util
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 
+from drfm.evaluation.page import page, section
 from drfm.files import write_atomic, write_json
-from drfm.recipes.study.gather import gather, to_json
-from drfm.recipes.study.plan import Data, Study
-from drfm.recipes.study.tables import csv, markdown
+from drfm.recipes.study.figures import drawn
+from drfm.recipes.study.gather import SCORES, Gathered, gather, to_json
+from drfm.recipes.study.plan import Cell, Data, Study
+from drfm.recipes.study.tables import Difference, Spread, caption, csv, markdown, rows
 
 
 def report_study(study: Study, data: Sequence[Data], out: Path) -> Path:
-    """Write ``table.md``, ``table.csv`` and ``results.json`` of what is finished; returns the first."""
+    """Write what is finished of a study: tables, figures, one page.
+
+    ``results.json`` (every run's record, epochs and test, nothing that is local to this machine),
+    ``table.md``, ``table.csv``, figures as SVG, and as PNG where the extra ``viz`` is installed, ``report.html``.
+
+    Returns:
+        The page.
+    """
     gathered = gather(study, data, out)
     write_json(out / "results.json", to_json(gathered))
     write_atomic(out / "table.csv", csv(gathered))
     write_atomic(out / "table.md", markdown(gathered))
-    return out / "table.md"
+    figures = drawn(gathered)
+    endings = [".svg", ".png"] if importlib.util.find_spec("matplotlib") else [".svg"]
+    for name, figure in figures.items():
+        for ending in endings:
+            figure.save(out / f"{name}{ending}")
+    parts = [section(each.name, caption(gathered, each), _table(gathered, each, out)) for each in data]
+    parts += [section(figure.title, "", figure.html()) for figure in figures.values()]
+    write_atomic(out / "report.html", page(study.title, f"<h1>{escape(study.title)}</h1>" + "\n".join(parts)))
+    return out / "report.html"
+
+
+def _table(gathered: Gathered, data: Data, out: Path) -> str:
+    """The benchmark's table; the number of seeds of a cell links to the record of each of its runs."""
+    head = ["", *SCORES.values(), f"Rank-1 less {gathered.study.compare}", "runs"]
+    top = "".join(f"<th>{escape(title)}</th>" for title in head)
+    body = [_row(gathered, data, out, *line[:3]) for line in rows(gathered, data)]
+    return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
+
+
+def _row(
+    gathered: Gathered,
+    data: Data,
+    out: Path,
+    cell: Cell,
+    scores: dict[str, Spread],
+    beside: Difference | None,
+) -> str:
+    links = []
+    for outcome in gathered.of(data, cell):
+        record = "record.json" if (outcome.run / "record.json").exists() else "trained.json"
+        address = (outcome.run / record).relative_to(out).as_posix()
+        links.append(f'<a href="{escape(address)}">{outcome.seed}</a>')
+    numbers = [str(scores[key]) if scores else "" for key in SCORES]
+    cells = [*map(escape, numbers), escape(str(beside or "")), " ".join(links)]
+    return (
+        f'<tr><td class="word">{escape(cell.name)}</td>{"".join(f"<td>{text}</td>" for text in cells)}</tr>'
+    )
