@@ -8,7 +8,7 @@ from pathlib import Path
 from drfm.evaluation.page import page, section
 from drfm.files import write_atomic, write_json
 from drfm.recipes.study.figures import drawn
-from drfm.recipes.study.gather import SCORES, Gathered, gather, to_json
+from drfm.recipes.study.gather import SCORES, Gathered, Outcome, gather, to_json
 from drfm.recipes.study.plan import Cell, Data, Study
 from drfm.recipes.study.tables import Difference, Spread, caption, csv, markdown, rows
 
@@ -17,7 +17,7 @@ def report_study(study: Study, data: Sequence[Data], out: Path) -> Path:
     """Write what is finished of a study: tables, figures, one page.
 
     ``results.json`` (every run's record, epochs and test, nothing that is local to this machine),
-    ``table.md``, ``table.csv``, figures as SVG, and as PNG where the extra ``viz`` is installed, ``report.html``.
+    ``table.md``, ``table.csv``, ``report.html``, figures as SVG, and as PNG where the extra ``viz`` is there.
 
     Returns:
         The page.
@@ -41,25 +41,18 @@ def _table(gathered: Gathered, data: Data, out: Path) -> str:
     """The benchmark's table; the number of seeds of a cell links to the record of each of its runs."""
     head = ["", *SCORES.values(), f"Rank-1 less {gathered.study.compare}", "runs"]
     top = "".join(f"<th>{escape(title)}</th>" for title in head)
-    body = [_row(gathered, data, out, *line[:3]) for line in rows(gathered, data)]
-    return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
+    body = "".join(_row(gathered.of(data, line[0]), out, *line[:3]) for line in rows(gathered, data))
+    return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _row(
-    gathered: Gathered,
-    data: Data,
-    out: Path,
-    cell: Cell,
-    scores: dict[str, Spread],
-    beside: Difference | None,
+    outcomes: Sequence[Outcome], out: Path, cell: Cell, scores: dict[str, Spread], beside: Difference | None
 ) -> str:
     links = []
-    for outcome in gathered.of(data, cell):
+    for outcome in outcomes:
         record = "record.json" if (outcome.run / "record.json").exists() else "trained.json"
         address = (outcome.run / record).relative_to(out).as_posix()
         links.append(f'<a href="{escape(address)}">{outcome.seed}</a>')
     numbers = [str(scores[key]) if scores else "" for key in SCORES]
-    cells = [*map(escape, numbers), escape(str(beside or "")), " ".join(links)]
-    return (
-        f'<tr><td class="word">{escape(cell.name)}</td>{"".join(f"<td>{text}</td>" for text in cells)}</tr>'
-    )
+    cells = "".join(f"<td>{text}</td>" for text in [*numbers, beside or "", " ".join(links)])
+    return f'<tr><td class="word">{escape(cell.name)}</td>{cells}</tr>'
