@@ -88,23 +88,23 @@ def rows_of(parts: dict[str, Any], regime: str) -> dict[str, Rows]:
 
 def figure(rows: dict[str, Rows]) -> Figure:
     """Ratios, time and memory over the number of images."""
-    images = Axis("images", low=0)
+    images = Axis("thousand images", low=0)
 
     def lines(key: str) -> list[Line]:
         return [
-            Line(name, [(row["images"], row[key]) for row in own if row[key] is not None])
+            Line(name, [(row["images"] / 1000, row[key]) for row in own if row[key] is not None])
             for name, own in rows.items()
         ]
 
     kinds = sorted({kind for row in rows["ranking"] for kind in row["shares"]})
     shares = [
-        Line(kind.replace("_", " "), [(row["images"], row["shares"][kind]) for row in rows["ranking"]])
+        Line(kind.replace("_", " "), [(row["images"] / 1000, row["shares"][kind]) for row in rows["ranking"]])
         for kind in kinds
     ]
     panels = [
         Panel("Times as fast as dense matrices", lines("faster"), images, Axis("times", low=0),
               levels=[("as fast", 1.0)]),
-        Panel("Ranking: time over the matrix product alone", shares, images, Axis("times", low=0.8),
+        Panel("Ranking: time over its matrix product alone", shares, images, Axis("times", low=0.8),
               levels=[("1.15", 1.15)]),
         Panel("Time", lines("seconds"), images, Axis("seconds", low=0)),
         Panel("Peak memory above the input", lines("peak_mb"), images, Axis("MB", low=0)),
