@@ -191,7 +191,7 @@ _ETHICS = """## Ethics and law
 
 No labels does not mean no personal data: an image in which somebody can be recognised is personal data, and
 so is a vector that finds it again. In the European Union the GDPR applies; systematic watching of public
-places calls for a data protection impact assessment first. The AI Act (Regulation 2024/1689) prohibits some uses of
-remote biometric identification and counts others as high-risk. Whether matching clothes falls under it is a
-question for a lawyer; do not assume that it does not. Other places have other laws. This card is no legal
-advice."""
+places calls for a data protection impact assessment first. The AI Act (Regulation 2024/1689) prohibits some
+uses of remote biometric identification and counts others as high-risk. Whether matching clothes falls under
+it is a question for a lawyer; do not assume that it does not. Other places have other laws. This card is no
+legal advice."""

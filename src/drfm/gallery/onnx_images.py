@@ -99,7 +99,7 @@ weights_{kernel} (rows_in, rows_out) => (matrix) {{
 
 
 def _pass(kernel: str, opset: int, along: str) -> str:
-    """The function from ``(B, 3, H, W)`` whole numbers in float64 and a length to the image with that length."""
+    """The function from ``(B, 3, H, W)`` whole numbers in float64 and a length to the resized image."""
     axis, product = {
         "columns": (3, "turned = Transpose <perm = [1, 0]> (matrix) sums = MatMul (image, turned)"),
         "rows": (2, "sums = MatMul (matrix, image)"),
@@ -204,7 +204,6 @@ def _graph(preparation: Preprocessing, views: Sequence[Source]) -> str:
     outputs = ", ".join(f"float[B,3,h{n},w{n}] {output_name(view)}" for n, view in enumerate(views))
     scale = ", ".join(repr(1 / (255 * s)) for s in preparation.std)
     shift = ", ".join(repr(-m / s) for m, s in zip(preparation.mean, preparation.std, strict=True))
-    size = "double[B,3,rows_{0},columns_{0}]"
     return f"""
 prepare (uint8[B,H,W,3] images, bool lr) => ({outputs})
 <float[1,3,1,1] scale = {{{scale}}}, float[1,3,1,1] shift = {{{shift}}}>
@@ -226,11 +225,15 @@ prepare (uint8[B,H,W,3] images, bool lr) => ({outputs})
     short = Max (short_cut, one)
     narrow = Max (narrow_cut, one)
     high = If (lr) <
-        then_branch = enlarge () => ({size.format("large")} large) {{ large = drfm.resize_bicubic (capture, tall, wide) }},
-        else_branch = keep_high () => ({size.format("kept_high")} kept_high) {{ kept_high = Identity (capture) }}>
+        then_branch = enlarge () => (double[B, 3, a, b] large) {{
+            large = drfm.resize_bicubic (capture, tall, wide)
+        }},
+        else_branch = keep_high () => (double[B, 3, c, d] kept_high) {{ kept_high = Identity (capture) }}>
     low = If (lr) <
-        then_branch = keep_low () => ({size.format("kept_low")} kept_low) {{ kept_low = Identity (capture) }},
-        else_branch = reduce () => ({size.format("small")} small) {{ small = drfm.resize_{options.kernel} (capture, short, narrow) }}>
+        then_branch = keep_low () => (double[B, 3, e, f] kept_low) {{ kept_low = Identity (capture) }},
+        else_branch = reduce () => (double[B, 3, g, h] small) {{
+            small = drfm.resize_{options.kernel} (capture, short, narrow)
+        }}>
     hr_rows = Constant <value_int = {options.hr_size[0]}> ()
     hr_columns = Constant <value_int = {options.hr_size[1]}> ()
     lr_rows = Constant <value_int = {options.lr_size[0]}> ()

@@ -16,8 +16,9 @@ from drfm.data.manifest import load_benchmark, read_manifest
 from drfm.errors import DrfmError
 from drfm.evaluation.evaluate import feature_of, headline_of
 from drfm.files import read_json, sha256_file
-from drfm.gallery.bundle import SR, WEIGHTS, Bundle, Preprocessing, write_bundle
+from drfm.gallery.bundle import SR, WEIGHTS, Bundle, Preprocessing, read_bundle, write_bundle
 from drfm.gallery.modelcard import licence_notes
+from drfm.gallery.onnx_export import export_onnx
 from drfm.models.build import Model
 from drfm.models.extract import encode_batch
 from drfm.models.folding import folded
@@ -79,6 +80,15 @@ def bundle(run: Path, out: Path, *, lr_below: int | None = None) -> Bundle:
         "calibration": None,
     }
     return write_bundle(out, record, files)
+
+
+def export(folder: Path, file: Path, *, half: bool = False) -> None:
+    """Write the bundle in ``folder`` as one ONNX file, with ``half`` in float16.
+
+    Raises:
+        DrfmError: as :func:`drfm.gallery.onnx_export.export_onnx`.
+    """
+    export_onnx(read_bundle(folder), file, "float16" if half else "float32")
 
 
 def height_rule(height: npt.ArrayLike, low: npt.ArrayLike) -> tuple[int, float]:
