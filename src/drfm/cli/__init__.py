@@ -8,7 +8,21 @@ from cyclopts import App
 from cyclopts.exceptions import CycloptsError, UnknownOptionError
 
 from drfm import __version__
-from drfm.cli import benchmark, config, data, evaluate, report, sr, study, train, version
+from drfm.cli import (
+    benchmark,
+    bundle,
+    calibrate,
+    config,
+    data,
+    evaluate,
+    export,
+    gallery,
+    report,
+    sr,
+    study,
+    train,
+    version,
+)
 from drfm.config.load import nearest
 from drfm.errors import DrfmError
 
@@ -28,6 +42,10 @@ app.command(train.train)
 app.command(evaluate.evaluate)
 app.command(report.report)
 app.command(report.demo)
+app.command(bundle.bundle)
+app.command(calibrate.calibrate)
+app.command(export.export)
+app.command(gallery.app)
 app.command(study.app)
 app.command(sr.app)
 app.command(config.app)
