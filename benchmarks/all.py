@@ -52,7 +52,17 @@ def measure_all(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
             parts[name].append(run(name, folder / f"{name}-{count}.json", *words))
     parts["search"] = []
     for count in asked.search:
-        words = ("--images", count, "--size", asked.dimensions, "--regime", asked.regime)
+        words = (
+            "--images",
+            count,
+            "--size",
+            asked.dimensions,
+            "--regime",
+            asked.regime,
+            "--sides",
+            "drfm",
+            "faiss",
+        )
         out = folder / f"search-{count}.json"
         parts["search"].append(run("search", out, *words, "--repeats", asked.repeats))
     return parts
@@ -133,7 +143,7 @@ def main() -> int:
     parser.add_argument("--dimensions", type=int, default=2048, help="of the ranked features")
     parser.add_argument("--regime", default="hard", choices=("easy", "hard", "early"))
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK} images, once: under a minute")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK} images, once: about a minute")
     parser.add_argument("--out", type=Path, default=Path("benchmark"), help="folder of record and figure")
     parser.add_argument("--draw", type=Path, metavar="FOLDER", help="measure nothing, draw what lies there")
     asked = parser.parse_args()
