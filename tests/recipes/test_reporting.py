@@ -78,7 +78,7 @@ def test_a_report_without_checkpoint_or_distances_leaves_them_out(copy):
     for name in ("checkpoint.pt", "trained-distances.json", "untrained-distances.json"):
         (copy / name).unlink()
     page = recipes.report(copy).read_text()
-    assert "Distances" not in page
+    assert "<h2>Distances" not in page
     assert "Map of the images" in page
 
 
