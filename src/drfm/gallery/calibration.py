@@ -89,7 +89,7 @@ def calibrate(evidence: Evidence, rates: Mapping[str, float], seed: int = 0) -> 
         bands.append({"low": int(tall.min()), "high": int(tall.max()), **band})
     if not bands:
         raise DrfmError(
-            f"--likely {likely}: {fewest} groups of images are too few for it; give a higher rate or more data"
+            f"--likely {likely}: {fewest} groups of images are too few for it; raise it, or give more data"
         )
     for band in bands:
         # Twice the rate: what is found must be clearly more than what is found by mistake.

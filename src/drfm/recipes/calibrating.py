@@ -85,8 +85,8 @@ _SAME_TEST = (
 )
 _PSEUDO = (
     "Without labels, from clusters of the training images of {data} and from smaller twins of its sharp "
-    "captures. Clusters that hold several persons make these thresholds too low, persons in several clusters make "
-    "them too high, and images that the model was trained on are easier than new ones. Check them with labels."
+    "captures. Clusters that hold several persons make these thresholds too low, persons in several clusters "
+    "make them too high, and images that the model was trained on are easier than new ones. Check with labels."
 )
 
 
