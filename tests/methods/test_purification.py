@@ -6,10 +6,13 @@ import torch
 from sklearn.cluster import DBSCAN
 from torch.nn import functional
 
+from drfm.config.load import load_config
 from drfm.errors import DrfmError
 from drfm.labels.dbscan import dbscan
 from drfm.learning.batches import make_batch
+from drfm.methods import needs_epochs
 from drfm.methods.clusters import whole_graph
+from drfm.recipes.facts import free_options
 
 EPS = 0.5
 ROWS = np.array([0, 1, 8, 9, 16, 17])
@@ -49,6 +52,32 @@ def test_stages_of_a_run_and_their_rates(build):
 def test_epochs_are_shared_out(build, epochs, options, expected):
     method = build("purification", epochs, options=options).method
     assert "".join(name[0] for name, _ in stages(method, epochs)) == expected
+
+
+def test_the_journal_has_the_rate_of_each_stage(build):
+    trainer = build("purification", 5, **{"train.lr": 1.0, "train.lr_step": 1, "train.iterations": 1})
+    trainer.fit()
+    rates = [entry["lr"] for entry in trainer.journal.read()]
+    assert rates == pytest.approx([1, 1, 1, 0.1, 0.01])
+
+
+@pytest.mark.parametrize(
+    ("preset", "changes", "expected"),
+    [
+        ("purification", {}, True),
+        ("purification", {"options": "teacher_epochs=3"}, False),
+        ("dccc", {}, False),
+        ("dccc", {"options": "decay=log"}, True),
+        ("rlim", {}, False),
+        ("paper", {}, False),
+        ("paper", {"train.schedule": "cosine"}, True),
+        ("paper", {"method": "none"}, False),
+    ],
+)
+def test_runs_that_cannot_be_lengthened(preset, changes, expected):
+    config = load_config(preset, None, changes).config
+    assert needs_epochs(config) == expected
+    assert ("train.epochs" in free_options(config)) == (not expected)
 
 
 def test_rates_without_warm_epochs(build):
@@ -128,8 +157,8 @@ def test_losses_are_those_of_the_loop(build):
         strict=True,
     ):
         logits = f @ method.memories[name].centroids.T / 0.05
-        contrast += weight * float(functional.cross_entropy(logits, labels))
-        apart += weight * sum(float((a - b).norm()) ** 2 for a, b in zip(f, goal, strict=True)) / len(ROWS)
+        contrast += weight * functional.cross_entropy(logits, labels).item()
+        apart += weight * sum((a - b).norm().item() ** 2 for a, b in zip(f, goal, strict=True)) / len(ROWS)
     assert found["contrast"].item() == pytest.approx(contrast, rel=1e-5)
     assert found["teacher"].item() == pytest.approx(0.5 * apart, rel=1e-4)
     assert apart > 1e-4
@@ -164,7 +193,10 @@ def test_clusters_come_from_the_mean_of_the_distances(build):
     ("changes", "expected"),
     [
         ({"model.parts": 0}, r"model\.parts = 0: purification splits a body into parts; give 2"),
-        ({"options": "distance_share=0.5"}, r"model\.parts = 2: purification splits"),
+        (
+            {"options": "distance_share=0.5"},
+            r"options: distance_share = 0\.5: 2 parts leave nothing for the whole; give less",
+        ),
         (
             {"options": "teacher_epochs=4"},
             r"train\.epochs = 4: 4 are the teacher's; give more, for the student",

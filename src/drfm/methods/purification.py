@@ -63,8 +63,13 @@ class Purification(OneEncoder):
         super().__init__(config, model, *others, **named)
         jaccard_alone(config)
         options, parts, epochs = self.options, config.model.parts, config.train.epochs
-        if not 0 < parts * options.distance_share < 1:
-            raise DrfmError(f"model.parts = {parts}: purification splits a body into parts; give 2")
+        if parts == 0:
+            raise DrfmError("model.parts = 0: purification splits a body into parts; give 2")
+        if parts * options.distance_share >= 1:
+            raise DrfmError(
+                f"options: distance_share = {options.distance_share}: {parts} parts leave nothing for the "
+                "whole; give less"
+            )
         if config.train.schedule == "cosine":
             raise DrfmError("train.schedule = cosine: has one end, and purification two stages; give step")
         own = options.teacher_epochs or max((epochs - options.warm_epochs) // 2, min(1, epochs - 1))
