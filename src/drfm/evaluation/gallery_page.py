@@ -15,6 +15,7 @@ from drfm.evaluation.plots import Axis, Line, Panel, chart
 
 SAMPLE, PAIRS = 500, 6
 """Images whose nearest neighbour is looked for; most alike pairs that are shown."""
+_BINS = 15
 Vectors = npt.NDArray[np.float32]
 
 
@@ -96,8 +97,9 @@ def _tiles(
     found = [tile(f"{len(vectors):,}", f"images, {vectors.shape[1]} numbers each")]
     for name, values in fields.items():
         known = [value for value in values if value]
+        number = len(set(known))
         share = "" if len(known) == len(values) else f"; unknown for {len(values) - len(known):,} images"
-        found.append(tile(f"{len(set(known)):,}", f"different values of {name}{share}"))
+        found.append(tile(f"{number:,}", f"value{'' if number == 1 else 's'} of {name}{share}"))
     if heights is not None:
         ends = f"native heights from {heights.min()} to {heights.max()} pixels"
         found.append(tile(f"{np.median(heights):.0f}", f"pixels high at the median; {ends}"))
@@ -139,7 +141,7 @@ def _histogram(title: str, values: npt.ArrayLike, unit: str) -> str:
     numbers = np.asarray(values, float)
     if numbers.size == 0:
         return ""
-    counts, edges = np.histogram(numbers, bins=min(30, max(1, len(np.unique(numbers)))))
+    counts, edges = np.histogram(numbers, bins=min(_BINS, len(np.unique(numbers))))
     middle = (edges[:-1] + edges[1:]) / 2
     line = Line("images", list(zip(middle.tolist(), counts.tolist(), strict=True)), filled=True)
     return f'<div class="charts">{chart(Panel(title, [line], Axis(unit), Axis("images", low=0.0)))}</div>'
