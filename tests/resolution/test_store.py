@@ -229,8 +229,6 @@ def test_killed_build_is_resumed_and_its_workers_end(entries, tmp_path, monkeypa
     )
     process.start()
     wait_for(lambda: [f for f in (tmp_path / "c").glob("*/journal.jsonl") if f.read_text().count("}") == 2])
-    with pytest.raises(DrfmError, match="in use by another process"):
-        open_pairs(entries, SMALL, tmp_path / "c", workers=1)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     assert len(children) == 2
     os.kill(process.pid, signal.SIGKILL)
@@ -368,16 +366,19 @@ class Inverting:
         return {"sr": self.name, "sr_rate": 2, "sr_checksum": self.checksum}
 
     def __call__(self, images):
+        return [large for _, large in self.stream(images)]
+
+    def stream(self, images):
         self.batches.append(len(images))
-        return [255 - image.repeat(2, 0).repeat(2, 1) for image in images]
+        for row in reversed(range(len(images))):
+            yield row, 255 - images[row].repeat(2, 0).repeat(2, 1)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_network_runs_in_batches_in_this_process(entries, tmp_path, workers):
     network = Inverting()
     pairs = open_pairs(entries, SMALL, tmp_path / "c", workers=workers, resolver=network)
-    assert sum(network.batches) == 4
-    assert len(network.batches) == 3
+    assert network.batches == [4]
     for row, entry in enumerate(entries):
         high, low = expected(entry, SMALL)
         if entry.resolution == "lr":
@@ -390,6 +391,78 @@ def test_network_runs_in_batches_in_this_process(entries, tmp_path, workers):
     file = tmp_path / "c" / pairs.key / "hr.u8"
     lines = (file.parent / "journal.jsonl").read_text().split("\n")
     assert f'"hr": {zlib.crc32(file.read_bytes()[: 4 * 32 * 16 * 3])}' in "".join(lines)
+
+
+class Dying(Inverting):
+    """A network whose process ends after two images."""
+
+    def stream(self, images):
+        for number, done in enumerate(super().stream(images)):
+            if number == 2:
+                raise KeyboardInterrupt
+            yield done
+
+
+def test_a_network_does_no_image_twice(entries, tmp_path):
+    """Neither after an interruption nor in another store."""
+    with pytest.raises(KeyboardInterrupt):
+        open_pairs(entries, SMALL, tmp_path / "c", workers=1, resolver=Dying())
+    network = Inverting()
+    pairs = open_pairs(entries, SMALL, tmp_path / "c", workers=1, resolver=network)
+    assert network.batches == [2]
+    uncut = open_pairs(entries, SMALL, tmp_path / "d", workers=1, resolver=Inverting())
+    np.testing.assert_array_equal(pairs.hr, uncut.hr)
+    again = Inverting()
+    open_pairs(entries[:5], SMALL, tmp_path / "c", workers=1, resolver=again)
+    assert sum(again.batches) == 0
+    other = Inverting()
+    smaller = dataclasses.replace(SMALL, hr_size=(16, 8))
+    open_pairs(entries, smaller, tmp_path / "c", workers=1, resolver=other)
+    assert sum(other.batches) == 4
+
+
+def test_a_bad_image_does_not_stop_a_network(entries, tmp_path):
+    entries = [dataclasses.replace(entry, sha256="") for entry in entries]
+    spoil(entries, (0,))
+    entries[1].path.unlink()
+    network = Inverting()
+    pairs = open_pairs(entries, SMALL, tmp_path / "c", workers=1, resolver=network, skip_bad=True)
+    assert pairs.names == tuple(entry.name for entry in entries[2:])
+    assert sum(network.batches) == 3
+
+
+def test_an_image_too_large_for_a_network_is_named(entries, tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "NETWORK_PIXELS", 12 * 13)
+    with pytest.raises(DrfmError, match=r"1 of 10 .*09\.png: 12x14 pixels are too many"):
+        open_pairs(entries, SMALL, tmp_path / "c", workers=1, resolver=Inverting())
+    pairs = open_pairs(entries, SMALL, tmp_path / "c", workers=1, resolver=Inverting(), skip_bad=True)
+    assert len(pairs) == 9
+
+
+def test_own_rates_reduce_what_a_back_end_magnified(entries, tmp_path):
+    options = dataclasses.replace(SMALL, sr_rate=4, sr_rates="native")
+    entries = [dataclasses.replace(entries[0], rate=2), entries[3], entries[6]]
+    pairs = open_pairs(entries, options, tmp_path / "c", workers=1)
+    for row, rate in enumerate((2, 3, 3)):  # known; 32 rows over 12
+        native = np.asarray(Image.open(entries[row].path))
+        large = resize(native, (native.shape[0] * 4, native.shape[1] * 4))
+        own = resize(large, (native.shape[0] * rate, native.shape[1] * rate))
+        np.testing.assert_array_equal(pairs.hr[row], resize(own, (32, 16)))
+    fixed = dataclasses.replace(options, sr_rates="fixed")
+    assert open_pairs(entries, fixed, tmp_path / "c", workers=1).key != pairs.key
+    unknown = [dataclasses.replace(entries[0], rate=1), *entries[1:]]
+    assert open_pairs(unknown, options, tmp_path / "c", workers=1).key != pairs.key
+
+
+def test_realistic_twins_depend_on_the_capture_alone(entries, tmp_path):
+    options = dataclasses.replace(SMALL, twin_degradation="realistic", twin_rate=2)
+    pairs = open_pairs(entries, options, tmp_path / "c", workers=1)
+    other = open_pairs(entries[::-1], options, tmp_path / "c", workers=1, seed=7)
+    np.testing.assert_array_equal(pairs.lr, other.lr[::-1])
+    plain = open_pairs(entries, dataclasses.replace(SMALL, twin_rate=2), tmp_path / "c", workers=1)
+    assert plain.key != pairs.key
+    changed = (plain.lr != pairs.lr).any(axis=(1, 2, 3))
+    np.testing.assert_array_equal(changed, plain.origin == HR)
 
 
 def test_no_network_without_lr_captures(entries, tmp_path):

@@ -10,6 +10,7 @@ import torch
 
 from drfm.config.schema import ImagesConfig
 from drfm.errors import DrfmError
+from drfm.files import fingerprint
 from drfm.resolution.superresolve import make_resolver
 from drfm.resolution.swin2sr import Swin2SR, find_checkpoint
 
@@ -78,8 +79,9 @@ def test_batches_do_not_mix_images(folder, monkeypatch):
 
 
 def test_facts_name_rate_and_checksum(folder):
-    facts = Swin2SR(str(folder), 2, "cpu").facts()
+    facts = dict(Swin2SR(str(folder), 2, "cpu").facts())
     weights = (folder / "model.safetensors").read_bytes()
+    assert facts.pop("sr_config") == fingerprint(json.loads((folder / "config.json").read_text()))
     assert facts == {
         "sr": "swin2sr",
         "sr_rate": 2,
@@ -135,7 +137,7 @@ def test_unreachable_hub_names_the_ways_out(monkeypatch):
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", unreachable)
     monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", lambda url, timeout: unreachable(url, ""))
-    with pytest.raises(DrfmError, match=r"local checkpoint.*copied from.*--images\.sr bicubic") as caught:
+    with pytest.raises(DrfmError, match=r"local checkpoint.*sr train.*--images\.sr bicubic") as caught:
         find_checkpoint("somebody/some-model")
     assert "\n" not in str(caught.value)
 

@@ -32,12 +32,19 @@ class ImagesConfig:
     """An HR capture's LR twin is 1/twin_rate of its native size."""
     twin_rates: Literal["fixed", "random"] = "fixed"
     """`random` draws 2, 3 or 4 per image from a hash of seed and name (A6)."""
+    twin_degradation: Literal["benchmark", "realistic"] = "benchmark"
+    """How an HR capture's LR twin is made small: resized, or blurred, resized, with noise and JPEG."""
     sr: Literal["bicubic", "swin2sr"] = "bicubic"
     """Super-resolution back end of LR captures; `bicubic` is an interpolation and says so in every result."""
     sr_model: str = "caidas/swin2SR-classical-sr-x4-64"
-    """Hub name or local folder of the Swin2SR checkpoint (A3)."""
+    """Hub name, or local folder such as `drfm sr train` makes, of the Swin2SR checkpoint (A3)."""
     sr_rate: int = 4
     """Magnification of the super-resolution back end."""
+    sr_rates: Literal["fixed", "native"] = "fixed"
+    """`fixed` magnifies every LR capture by `sr_rate` (A4); `native` by the rate it was made with or, where
+    that is not known, by the height of HR-space images over its own, rounded; by `sr_rate` at most."""
+    sr_versions: Literal[1, 2, 4, 8] = 1
+    """Mirrored and turned copies of an image whose super-resolved versions are averaged (networks alone)."""
 
     def __post_init__(self) -> None:
         for name in ("hr_size", "lr_size"):

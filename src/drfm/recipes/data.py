@@ -59,23 +59,32 @@ def prepare(folder: Path, config: Config, cache: Path, *, split: int = 0, skip_b
     benchmark = load_benchmark(folder, split, verify=not skip_bad)
 
     def part(entries: Sequence[Entry]) -> Part:
-        pairs = open_pairs(
-            entries,
-            config.images,
-            cache,
-            seed=config.seed,
-            workers=config.train.workers,
-            skip_bad=skip_bad,
-            device=config.train.device,
-        )
-        known = dict(zip((entry.name for entry in entries), persons(entries).tolist(), strict=True))
-        identities = np.array([known[name] for name in pairs.names], dtype=np.int64)
-        return Part(pairs, Labels(persons=identities, cameras=pairs.camera))
+        return open_part(entries, config, cache, skip_bad=skip_bad)
 
     train, test = part(benchmark.train), None
     if benchmark.query and benchmark.gallery:
         test = TestSet(part(benchmark.query), part(benchmark.gallery))
     return Prepared(benchmark, train, test, _skipped(benchmark, train, test))
+
+
+def open_part(entries: Sequence[Entry], config: Config, cache: Path, *, skip_bad: bool = False) -> Part:
+    """Entries of a benchmark as pairs of the image store, with their identities for reporting.
+
+    Raises:
+        DrfmError: as :func:`drfm.resolution.store.open_pairs`.
+    """
+    pairs = open_pairs(
+        entries,
+        config.images,
+        cache,
+        seed=config.seed,
+        workers=config.train.workers,
+        skip_bad=skip_bad,
+        device=config.train.device,
+    )
+    known = dict(zip((entry.name for entry in entries), persons(entries).tolist(), strict=True))
+    identities = np.array([known[name] for name in pairs.names], dtype=np.int64)
+    return Part(pairs, Labels(persons=identities, cameras=pairs.camera))
 
 
 def _skipped(benchmark: Benchmark, train: Part, test: TestSet | None) -> tuple[str, ...]:

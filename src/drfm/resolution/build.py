@@ -19,11 +19,19 @@ from drfm.data.imagefile import decode_image, read_image_bytes
 from drfm.data.records import Entry, Resolution
 from drfm.errors import DrfmError
 from drfm.progress import progress_bar
-from drfm.resolution.downsample import downsample, resize, twin_rate
+from drfm.resolution.degradation import degrade
+from drfm.resolution.downsample import downsample, resize, sr_rate, twin_rate
+from drfm.resolution.finished import Finished, digest
 from drfm.resolution.layout import SPACES, Layout, Sums
 from drfm.resolution.superresolve import SuperResolver
 
 Image = npt.NDArray[np.uint8]
+TOGETHER = 512
+"""LR captures that are collected for a network before it runs,"""
+CHUNKS_TOGETHER = 16
+"""and chunks at most, which wait in memory."""
+NETWORK_PIXELS = 1 << 20
+"""LR captures with more pixels are refused, as a network's memory grows with them."""
 
 
 class BadImagesError(DrfmError):
@@ -97,7 +105,15 @@ def load(entry: Entry) -> Image:
 def twins(entry: Entry, recipe: Recipe) -> tuple[Image | None, Image, Image]:
     """HR-space image, LR-space image and native capture; the first is None if it awaits a network."""
     capture = load(entry)
-    rate = twin_rate(entry.name, recipe.seed, recipe.images)
+    if entry.resolution == "hr":
+        rate = twin_rate(entry.name, recipe.seed, recipe.images)
+    else:
+        rate = entry.rate
+        if recipe.resolver is None and capture.shape[0] * capture.shape[1] > NETWORK_PIXELS:
+            raise DrfmError(
+                f"{entry.path}: {capture.shape[0]}x{capture.shape[1]} pixels are too many to super-resolve "
+                f"(limit {NETWORK_PIXELS}); crop it, or count it among the sharp images"
+            )
     high, low = pair_images(capture, entry.resolution, rate, recipe.images, recipe.resolver)
     return high, low, capture
 
@@ -113,22 +129,44 @@ def pair_images(
     Args:
         capture: ``(H, W, 3)`` uint8 RGB.
         resolution: which of the two the capture is.
-        rate: of the down-sampled twin.
-        options: sizes and kernel.
+        rate: of the down-sampled twin; of an LR capture the rate that made it, 1 where unknown.
+        options: sizes, kernel and rates.
         resolver: back end for LR captures, or None to leave the HR-space image to the caller.
 
     Returns:
         HR-space image, None for an LR capture without a resolver; and LR-space image.
     """
-    high: Image | None = None
+    high: Image | None
     if resolution == "hr":
-        high, low = capture, downsample(capture, rate, options.kernel)
+        high, low = resize(capture, options.hr_size, options.kernel), _twin(capture, rate, options)
     else:
-        high = None if resolver is None else resolver([capture])[0]
         low = capture
-    if high is not None:
-        high = resize(high, options.hr_size, options.kernel)
+        high = None if resolver is None else hr_space(resolver([capture])[0], capture, rate, options)
     return high, resize(low, options.lr_size, options.kernel)
+
+
+def _twin(capture: Image, rate: int, options: ImagesConfig) -> Image:
+    if options.twin_degradation == "benchmark":
+        return downsample(capture, rate, options.kernel)
+    # From the pixels, so that a capture has the same twin in every store and in a search later.
+    seed = list(hashlib.blake2b(np.ascontiguousarray(capture).data, digest_size=16).digest())
+    random = np.random.default_rng(seed)
+    return degrade(capture, rate, kind=options.twin_degradation, kernel=options.kernel, random=random)
+
+
+def hr_space(large: Image, capture: Image, known_rate: int, options: ImagesConfig) -> Image:
+    """A super-resolved capture as HR-space image: reduced to its own rate if asked, and resized.
+
+    Args:
+        large: ``(r H, r W, 3)`` uint8 from the back end of rate r.
+        capture: ``(H, W, 3)`` uint8.
+        known_rate: that made the capture; 1 where unknown.
+        options: sizes, kernel and rates.
+    """
+    rate = sr_rate(capture.shape[0], known_rate, options)
+    if rate < options.sr_rate:
+        large = resize(large, (capture.shape[0] * rate, capture.shape[1] * rate), options.kernel)
+    return resize(large, options.hr_size, options.kernel)
 
 
 def render(recipe: Recipe, chunk: int) -> Rendered:
@@ -157,16 +195,41 @@ def render(recipe: Recipe, chunk: int) -> Rendered:
     return result
 
 
-def finish(recipe: Recipe, result: Rendered, network: SuperResolver) -> Sums:
-    """Super-resolve the pending captures of a chunk in batches, and write its HR-space images."""
-    assert result.hr is not None
-    high = network([image for _, image in result.pending])
-    for (row, _), image in zip(result.pending, high, strict=True):
-        result.hr[row] = resize(image, recipe.images.hr_size, recipe.images.kernel)
-    return recipe.layout.write("hr", result.chunk, result.hr), result.lr_sum
+def finish(recipe: Recipe, results: Sequence[Rendered], network: SuperResolver, finished: Finished) -> None:
+    """Super-resolve the pending captures of chunks in batches, and write their HR-space images."""
+    options, images, places = recipe.images, [], []
+    for result in results:
+        first = recipe.layout.rows(result.chunk).start
+        for row, capture in result.pending:
+            rate = recipe.entries[first + row].rate
+            # All that the finished image depends on besides the folder's facts.
+            images.append((capture, rate, digest(capture, sr_rate(capture.shape[0], rate, options))))
+            places.append((result, row))
+    new = {key: (capture, rate) for capture, rate, key in images if finished.get(key) is None}
+    todo = list(new.items())
+    with progress_bar("super-resolution", len(todo)) as bar:
+        for number, large in network.stream([capture for _, (capture, _) in todo]):
+            key, (capture, rate) = todo[number]
+            finished.add(key, hr_space(large, capture, rate, options))
+            bar.advance()
+    for (result, row), (_, _, key) in zip(places, images, strict=True):
+        image = finished.get(key)
+        assert result.hr is not None
+        assert image is not None
+        result.hr[row] = image
+    for result in results:
+        assert result.hr is not None
+        result.sums = (recipe.layout.write("hr", result.chunk, result.hr), result.lr_sum)
+        recipe.layout.record(result.chunk, result.sums)
 
 
-def fill(recipe: Recipe, chunks: Sequence[int], resolver: SuperResolver | None, workers: int) -> None:
+def fill(
+    recipe: Recipe,
+    chunks: Sequence[int],
+    resolver: SuperResolver | None,
+    workers: int,
+    finished: Finished | None = None,
+) -> None:
     """Render ``chunks`` into the store and note each in the journal.
 
     Args:
@@ -174,22 +237,35 @@ def fill(recipe: Recipe, chunks: Sequence[int], resolver: SuperResolver | None, 
         chunks: indices of chunks that are not finished.
         resolver: back end for LR captures; None if there are none.
         workers: processes; 0 means one for each core, 1 means this one.
+        finished: what a network has done before, and receives what it does; None without a network.
 
     Raises:
         BadImagesError: images are unusable; chunks without any are finished all the same.
         DrfmError: the disk is full, or a worker process died.
     """
     bad: list[tuple[str, str]] = []
+    waiting: list[Rendered] = []
     total = sum(len(recipe.layout.rows(chunk)) for chunk in chunks)
+
+    def super_resolve() -> None:
+        if waiting:
+            assert resolver is not None
+            assert finished is not None
+            finish(recipe, waiting, resolver, finished)
+            waiting.clear()
+
     with progress_bar("images", total) as bar:
         for result in _results(recipe, chunks, workers):
             bad += result.bad
             if result.pending:
-                assert resolver is not None
-                result.sums = finish(recipe, result, resolver)
+                waiting.append(result)
             if result.sums is not None:
                 recipe.layout.record(result.chunk, result.sums)
+            # Many together, so that images of one size fill batches; few enough for memory.
+            if sum(len(one.pending) for one in waiting) >= TOGETHER or len(waiting) >= CHUNKS_TOGETHER:
+                super_resolve()
             bar.advance(len(recipe.layout.rows(result.chunk)))
+        super_resolve()
     if bad:
         raise BadImagesError(sorted(bad), len(recipe.entries))
 

@@ -50,3 +50,20 @@ def twin_rate(name: str, seed: int, images: ImagesConfig) -> int:
         return images.twin_rate
     digest = hashlib.blake2b(f"{seed}|{name}".encode(), digest_size=8).digest()
     return RANDOM_RATES[int.from_bytes(digest, "big") % len(RANDOM_RATES)]
+
+
+def sr_rate(height: int, known_rate: int, images: ImagesConfig) -> int:
+    """Rate by which an LR capture is magnified in the end (A4).
+
+    ``images.sr_rate``; with ``images.sr_rates = "native"`` the rate that made the capture or, where that
+    is unknown, its height's ratio to that of HR-space images, rounded; 1 to ``images.sr_rate``.
+
+    Args:
+        height: of the capture in pixels.
+        known_rate: that made it; 1 where unknown.
+        images: sizes and rates.
+    """
+    if images.sr_rates == "fixed":
+        return images.sr_rate
+    native = known_rate if known_rate > 1 else round(images.hr_size[0] / height)
+    return min(max(1, native), images.sr_rate)

@@ -21,6 +21,8 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 """Configurations to train: one for a CPU, and the paper's lightweight one (one upsampling convolution)."""
 _FORMAT = 1
+_BASE = "residual_base"
+"""Key of ``config.json`` that marks a network as a correction of bicubic interpolation."""
 
 
 def library() -> Any:
@@ -92,11 +94,10 @@ def save_network(network: Any, tensors: Mapping[str, Tensor], folder: Path, fact
     """
     raw = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     write_atomic(folder / WEIGHTS, safetensors.torch.save(raw, metadata={"format": "pt"}))
-    write_json(folder / CONFIG, {**network.config.to_diff_dict(), "architectures": [type(network).__name__]})
-    write_json(
-        folder / DESCRIPTION,
-        {"format": _FORMAT, "base": "bicubic", "checksum": checksum(folder), "facts": dict(facts)},
-    )
+    config = {**network.config.to_diff_dict(), "architectures": [type(network).__name__], _BASE: "bicubic"}
+    write_json(folder / CONFIG, config)
+    description = {"format": _FORMAT, "checksum": checksum(folder), "facts": dict(facts)}
+    write_json(folder / DESCRIPTION, description)
 
 
 def checksum(folder: Path) -> str:
@@ -108,19 +109,21 @@ def describe(folder: Path) -> dict[str, str]:
     """What else of a checkpoint shapes its output: ``sr_config`` and, for a residual network, ``sr_base``.
 
     Raises:
-        DrfmError: ``sr.json`` is damaged, of another version, or belongs to other weights.
+        DrfmError: a file is damaged, or ``sr.json`` belongs to other weights.
     """
-    facts = {"sr_config": fingerprint(read_json(folder / CONFIG))}
-    if not (folder / DESCRIPTION).exists():
-        return facts
-    own = read_json(folder / DESCRIPTION)
-    if not isinstance(own, dict) or own.get("format") != _FORMAT or own.get("base") != "bicubic":
-        raise DrfmError(f"{folder / DESCRIPTION}: is not of this version of drfm; train the model again")
-    if own.get("checksum") != checksum(folder):
+    config = read_json(folder / CONFIG)
+    if not isinstance(config, dict) or config.get(_BASE, "bicubic") != "bicubic":
         raise DrfmError(
-            f"{folder / WEIGHTS}: differs from its checksum in {DESCRIPTION}; copy the folder again"
+            f"{folder / CONFIG}: is damaged, or of another version of drfm; copy the folder again"
         )
-    return {**facts, "sr_base": "bicubic"}
+    if (folder / DESCRIPTION).exists():
+        own = read_json(folder / DESCRIPTION)
+        if not isinstance(own, dict) or own.get("checksum") != checksum(folder):
+            raise DrfmError(
+                f"{folder / WEIGHTS}: differs from its checksum in {DESCRIPTION}; copy the folder again"
+            )
+    facts = {"sr_config": fingerprint(config)}
+    return {**facts, "sr_base": config[_BASE]} if _BASE in config else facts
 
 
 def load_network(folder: Path) -> Any:

@@ -14,6 +14,7 @@ from drfm.data.records import HR, LR, Entry
 from drfm.errors import DrfmError
 from drfm.files import fingerprint, folder_lock, read_json, write_error, write_json
 from drfm.resolution.build import BadImagesError, Recipe, fill, load
+from drfm.resolution.finished import Finished
 from drfm.resolution.layout import SPACES, Layout, describe, read_layout
 from drfm.resolution.pairs import PairSet
 from drfm.resolution.superresolve import SuperResolver, make_resolver
@@ -93,16 +94,22 @@ class _Source:
         if "hr" in present:
             fixed = options.twin_rates == "fixed"
             facts["twin_rate"] = options.twin_rate if fixed else f"2, 3 or 4 by hash, seed {self.seed}"
+            if options.twin_degradation != "benchmark":
+                facts["twin_degradation"] = options.twin_degradation
         if "lr" in present and self.resolver is not None:
             facts |= self.resolver.facts()
+            if options.sr_rates != "fixed":
+                facts["sr_rates"] = options.sr_rates
         return facts
 
     def key(self, entries: Sequence[Entry]) -> str:
         """Sixteen hexadecimal digits that change with any input byte and any setting that matters."""
-        random = self.images.twin_rates == "random"
-        files = [
+        random, native = self.images.twin_rates == "random", self.images.sr_rates == "native"
+        files: list[list[object]] = [
             [entry.sha256 or entry.name, entry.resolution, entry.name if random else ""] for entry in entries
         ]
+        if native:
+            files = [[*known, entry.rate] for known, entry in zip(files, entries, strict=True)]
         return fingerprint({"format": 1, "facts": self.facts(entries), "files": files})
 
     def open(self, entries: tuple[Entry, ...]) -> PairSet:
@@ -143,7 +150,16 @@ class _Source:
         chunks = layout.unfinished()
         _require_room(layout, chunks)
         recipe = Recipe(layout, entries, self.images, self.seed, self.resolver if light else None)
-        fill(recipe, chunks, self.resolver, self.workers)
+        if light or not chunks:
+            fill(recipe, chunks, self.resolver, self.workers)
+            return layout
+        assert self.resolver is not None
+        size = self.images.hr_size
+        known = fingerprint([dict(self.resolver.facts()), size, self.images.kernel])
+        own = self.cache / f"sr-{known}"
+        # Other stores need some of the same images: two would make them twice, so one waits.
+        with folder_lock(own, wait=True), contextlib.closing(Finished(own, size)) as finished:
+            fill(recipe, chunks, self.resolver, self.workers, finished)
         return layout
 
     def open_without_bad(self, entries: tuple[Entry, ...]) -> PairSet:

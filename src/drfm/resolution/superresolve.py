@@ -1,6 +1,6 @@
 """Super-resolution back ends: what the image store asks of one, and the built-in interpolation."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,6 +40,9 @@ class SuperResolver(Protocol):
     def __call__(self, images: Images) -> list[npt.NDArray[np.uint8]]:
         """Each ``(H, W, 3)`` uint8 RGB image as ``(rate * H, rate * W, 3)`` uint8, in order."""
 
+    def stream(self, images: Images) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+        """The same with the index of each image, in any order, as soon as they are done."""
+
 
 @dataclass(frozen=True)
 class Bicubic:
@@ -55,13 +58,18 @@ class Bicubic:
 
     def __call__(self, images: Images) -> list[npt.NDArray[np.uint8]]:
         """See :class:`SuperResolver`."""
-        return [resize(image, (image.shape[0] * self.rate, image.shape[1] * self.rate)) for image in images]
+        return [large for _, large in self.stream(images)]
+
+    def stream(self, images: Images) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+        """See :class:`SuperResolver`."""
+        for row, image in enumerate(images):
+            yield row, resize(image, (image.shape[0] * self.rate, image.shape[1] * self.rate))
 
 
 def _swin2sr(images: ImagesConfig, device: str) -> SuperResolver:
     from drfm.resolution.swin2sr import Swin2SR
 
-    return Swin2SR(images.sr_model, images.sr_rate, device)
+    return Swin2SR(images.sr_model, images.sr_rate, device, images.sr_versions)
 
 
 RESOLVERS: dict[str, Callable[[ImagesConfig, str], SuperResolver]] = {

@@ -1,7 +1,7 @@
 """Swin2SR super-resolution of images of any size, with a checkpoint of the hub or a folder of one's own."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,17 +44,19 @@ class Magnifier:
 
     def __call__(self, images: Sequence[Pixels]) -> list[Pixels]:
         """Each ``(H, W, 3)`` uint8 RGB image as ``(rate * H, rate * W, 3)`` uint8, in order."""
+        results = dict(self.stream(images))
+        return [results[row] for row in range(len(images))]
+
+    def stream(self, images: Sequence[Pixels]) -> Iterator[tuple[int, Pixels]]:
+        """The same with the index of each image, batch by batch of one size."""
         by_size: dict[tuple[int, int], list[int]] = defaultdict(list)
         for row, image in enumerate(images):
             by_size[self.padded(image)].append(row)
-        results: list[Pixels] = list(images)
         for (height, width), rows in by_size.items():
             batch = max(1, _PIXELS[self.device.type] // (height * width))
             for start in range(0, len(rows), batch):
                 part = rows[start : start + batch]
-                for row, large in zip(part, self.batch([images[row] for row in part]), strict=True):
-                    results[row] = large
-        return results
+                yield from zip(part, self.batch([images[row] for row in part]), strict=True)
 
     def padded(self, image: Pixels) -> tuple[int, int]:
         """Height and width in whole windows: images that agree in them can share a batch."""
@@ -153,6 +155,10 @@ class Swin2SR:
     def __call__(self, images: Sequence[Pixels]) -> list[Pixels]:
         """Each ``(H, W, 3)`` uint8 RGB image as ``(rate * H, rate * W, 3)`` uint8, in order."""
         return self.magnifier(images)
+
+    def stream(self, images: Sequence[Pixels]) -> Iterator[tuple[int, Pixels]]:
+        """See :meth:`Magnifier.stream`."""
+        return self.magnifier.stream(images)
 
 
 def _mirror(image: Pixels, height: int, width: int) -> Pixels:

@@ -66,7 +66,7 @@ def train_sr(
     Args:
         folder: a built benchmark.
         out: receives the model (``config.json``, ``model.safetensors``, ``sr.json``), ``checkpoint.pt``,
-            ``result.json``, ``result.md`` and ``sheet.png``.
+            ``result.json``, ``result.md`` and ``sheet.png``. The model can be used from the first look on.
         choices: how to train.
         split: split of the benchmark.
         say: receives plain lines.
@@ -91,7 +91,7 @@ def train_sr(
             f"{captures.benchmark.name} (id {captures.benchmark.id}), {len(captures.held)} held out by "
             f"{captures.held_by}; steps {state.step} to {choices.steps}"
         )
-        _steps(state, captures, choices, device, out / CHECKPOINT, identity, say)
+        _steps(state, captures, choices, device, out, identity, say)
         return _finish(state, captures, choices, device, out, say)
 
 
@@ -139,7 +139,7 @@ def _steps(
     captures: Captures,
     choices: SRChoices,
     device: torch.device,
-    checkpoint: Path,
+    out: Path,
     identity: str,
     say: Say,
 ) -> None:
@@ -156,7 +156,9 @@ def _steps(
                 state.seconds += time.perf_counter() - start[0]
                 state.cpu_seconds += time.process_time() - start[1]
                 say(look(state, captures, choices, device, sum(losses) / len(losses)))
-                _write(checkpoint, state, identity)
+                _write(out / CHECKPOINT, state, identity)
+                # Usable from the first look on; the end writes it again.
+                save_network(state.network, state.average, out, _facts(state, captures, choices))
                 losses, start = [], (time.perf_counter(), time.process_time())
 
 
@@ -207,19 +209,25 @@ def magnifier(state: State, device: torch.device) -> Magnifier:
     return Magnifier(network, device, residual=True)
 
 
+def _facts(state: State, captures: Captures, choices: SRChoices) -> dict[str, Any]:
+    """What the model was made from, for its record."""
+    return {
+        "choices": asdict(choices),
+        **captures.facts(),
+        "step": state.step,
+        "parameters": sum(parameter.numel() for parameter in state.network.parameters()),
+        "software": {"drfm": __version__, "torch": torch.__version__},
+        "threads": torch.get_num_threads(),
+    }
+
+
 def _finish(
     state: State, captures: Captures, choices: SRChoices, device: torch.device, out: Path, say: Say
 ) -> dict[str, Any]:
     """Measure on all held-out captures, and write model, result and sheet."""
     resolve = magnifier(state, device)
     scores = [measure(captures, rate, choices.degradation, resolve) for rate in captures.rates]
-    facts = {
-        "choices": asdict(choices),
-        **captures.facts(),
-        "parameters": sum(parameter.numel() for parameter in state.network.parameters()),
-        "software": {"drfm": __version__, "torch": torch.__version__},
-        "threads": torch.get_num_threads(),
-    }
+    facts = _facts(state, captures, choices)
     save_network(state.network, state.average, out, facts)
     clock = {"seconds": round(state.seconds, 1), "cpu_seconds": round(state.cpu_seconds, 1)}
     result = {**facts, **clock, "scores": scores, "history": state.history}

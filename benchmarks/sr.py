@@ -1,0 +1,108 @@
+"""Super-resolution of an image store beside the same network on equal batches already in memory.
+
+    python benchmarks/sr.py BENCHMARK --model FOLDER --images 400 --repeats 2
+
+The pipeline reads, checks, decodes, twins, super-resolves, resizes, checksums and writes the store. The
+network alone gets the same images, padded to whole windows, in batches that are tensors already. The two
+are measured in turn (A B A B), each in seconds for the same images; the bar is a loss of less than 15 %.
+"""
+
+import argparse
+import json
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from drfm.config.schema import ImagesConfig
+from drfm.data.manifest import load_benchmark
+from drfm.data.records import Entry
+from drfm.resolution.build import load
+from drfm.resolution.network import enlarge
+from drfm.resolution.store import open_pairs
+from drfm.resolution.swin2sr import _PIXELS, Swin2SR, _mirror
+
+
+def batches(entries: list[Entry], network: Swin2SR) -> list[torch.Tensor]:
+    """The captures as the pipeline batches them: ``(B, 3, H, W)`` float32, whole windows."""
+    by_size: dict[tuple[int, int], list[torch.Tensor]] = {}
+    for entry in entries:
+        image = load(entry)
+        size = network.magnifier.padded(image)
+        pixels = torch.from_numpy(_mirror(image, *size)).permute(2, 0, 1).float() / 255
+        by_size.setdefault(size, []).append(pixels)
+    device, found = network.device, []
+    for (height, width), images in by_size.items():
+        step = max(1, _PIXELS[device.type] // (height * width))
+        found += [torch.stack(images[i : i + step]).to(device) for i in range(0, len(images), step)]
+    return found
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("benchmark", type=Path)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--images", type=int, default=400)
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--size", default="128x64", help="of HR- and LR-space images")
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    height, width = (int(side) for side in args.size.split("x"))
+    options = ImagesConfig(
+        hr_size=(height, width), lr_size=(height, width), sr="swin2sr", sr_model=args.model
+    )
+    benchmark = load_benchmark(args.benchmark, verify=False)
+    entries = [entry for entry in benchmark.train if entry.resolution == "lr"][: args.images]
+    network = Swin2SR(args.model, options.sr_rate, "auto")
+    ready = batches(entries, network)
+    half = network.device.type == "cuda"
+
+    @torch.inference_mode()
+    def alone() -> None:
+        for batch in ready:
+            with torch.autocast(network.device.type, torch.float16, enabled=half):
+                enlarge(network.magnifier.network, batch, None)
+
+    def pipeline() -> None:
+        cache = Path(tempfile.mkdtemp())
+        try:
+            open_pairs(entries, options, cache, workers=1, resolver=network)
+        finally:
+            shutil.rmtree(cache)
+
+    alone()
+    times: dict[str, list[float]] = {"network": [], "pipeline": []}
+    for _ in range(args.repeats):
+        times["network"].append(seconds(alone))
+        times["pipeline"].append(seconds(pipeline))
+    best = {side: min(values) for side, values in times.items()}
+    result = {
+        "benchmark": benchmark.id,
+        "images": len(entries),
+        "device": str(network.device),
+        "threads": torch.get_num_threads(),
+        "seconds": times,
+        "images_per_second": {side: len(entries) / value for side, value in best.items()},
+        "share": best["network"] / best["pipeline"],
+        "share_median": statistics.median(times["network"]) / statistics.median(times["pipeline"]),
+    }
+    text = json.dumps(result, indent=1)
+    print(text)
+    if args.out:
+        args.out.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
