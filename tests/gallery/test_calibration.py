@@ -50,8 +50,7 @@ def test_the_interval_holds_the_true_threshold_and_shrinks_with_more_groups():
     assert widths[1] < widths[0] / 2
 
 
-def test_the_bootstrap_is_the_naive_one_for_one_resample_weight():
-    """Every group once: the interval of a constant is that constant."""
+def test_the_interval_of_equal_similarities_is_one_point():
     groups = np.array([[0, 0, 1], [1, 2, 2]])
     assert threshold_interval(np.full(3, 0.5), groups, 0.4, np.random.default_rng(0)) == (0.5, 0.5)
 
@@ -70,7 +69,7 @@ def test_bands_have_the_rates_that_were_asked_for():
 
 
 def test_evidence_ends_where_small_queries_tell_nothing():
-    found = calibrate(people(blur=50), RATES)
+    found = {**calibrate(people(blur=50), RATES), "labelled": True}
     assert found["evidence_from"] == 128
     assert [band["low"] for band in found["dropped"]] == [30]
     assert verdict(1.0, 30, found) == "no evidence"
@@ -81,7 +80,7 @@ def test_evidence_ends_where_small_queries_tell_nothing():
 
 
 def test_a_model_that_says_nothing_gets_no_verdicts():
-    found = calibrate(people(noise=50, blur=50), RATES)
+    found = {**calibrate(people(noise=50, blur=50), RATES), "labelled": True}
     assert found["bands"] == []
     assert found["evidence_from"] is None
     assert verdict(1.0, 500, found) == "no evidence"
@@ -104,9 +103,12 @@ def test_verdicts_take_the_upper_end_of_the_interval():
     level = {"threshold": 0.5, "low": 0.4}
     band = {"low": 64, "high": 200, "likely": {**level, "high": 0.7}, "possible": {**level, "high": 0.6}}
     small = {"low": 24, "high": 63, "likely": {**level, "high": 0.9}, "possible": {**level, "high": 0.8}}
-    found = {"bands": [band, small], "evidence_from": 24}
-    said = [verdict(s, h, found) for s, h in [(0.7, 64), (0.69, 999), (0.59, 64), (0.7, 63), (0.8, 24), (1, 23)]]
+    found = {"bands": [band, small], "evidence_from": 24, "labelled": True}
+    said = [
+        verdict(s, h, found) for s, h in [(0.7, 64), (0.69, 999), (0.59, 64), (0.7, 63), (0.8, 24), (1, 23)]
+    ]
     assert said == ["likely", "possible", "no evidence", "no evidence", "possible", "no evidence"]
+    assert verdict(1.0, 100, {**found, "labelled": False}) == "possible"
     assert verdict(1.0, 100, None) == "no evidence"
     assert "not calibrated" in warning(100, None)
 

@@ -1,23 +1,18 @@
 """The exported graph: Pillow's bytes, torch's vectors, and no torch."""
 
-import importlib.util
 import os
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from drfm.config.schema import ImagesConfig, ModelConfig
+from drfm.config.schema import ImagesConfig
 from drfm.errors import DrfmError
-from drfm.gallery.bundle import Preprocessing, read_bundle, write_bundle
+from drfm.gallery.bundle import Preprocessing, read_bundle
 from drfm.gallery.torch_engine import TorchEncoder
-from drfm.models.build import build_model
 from drfm.models.inputs import MEAN, STD, to_input
-from drfm.models.storage import save_model
 from drfm.resolution.build import pair_images
 from drfm.resolution.superresolve import make_resolver
 
@@ -30,50 +25,6 @@ from drfm.gallery.onnx_export import export_onnx  # noqa: E402
 from drfm.gallery.onnx_images import images_model  # noqa: E402
 
 SIZES = [(1, 1), (40, 17), (64, 32), (31, 90), (150, 60), (8, 200), (32, 16), (33, 16), (32, 40)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def tiny():
-    """Registers the backbone `tiny`."""
-    path = Path(__file__).parents[1] / "engine" / "tiny_run.py"
-    spec = importlib.util.spec_from_file_location("tiny_run_of_onnx", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    torch.set_num_threads(1)
-    return module
-
-
-def training() -> dict:
-    return {
-        "method": "drfm", "supervised": False, "seed": 1, "started": "now", "software": {}, "weights": {},
-        "model": {}, "pairs": {"train": 2, "train_hr": 1}, "config": {}, "result": None,
-        "benchmark": {"name": "None", "id": "0" * 16, "split": 0},
-    }  # fmt: skip
-
-
-def make(
-    folder: Path, features: str = "fused", flip: bool = False, images: dict | None = None, **model: object
-):
-    """A bundle of a random model."""
-    config = ModelConfig(**{"backbone": "tiny", "weights": "random", **model})
-    made = build_model(config, seed=1)
-    with torch.no_grad():
-        for module in made.modules():
-            if isinstance(module, (torch.nn.BatchNorm2d, torch.nn.BatchNorm1d)):
-                module.running_mean.normal_(generator=torch.Generator().manual_seed(2))
-    save_model(made, folder / "model")
-    prepared = ImagesConfig(**{"hr_size": (32, 16), "lr_size": (24, 16), **(images or {})})
-    parts = {"fused": 1, "image": 1, "hr": 1, "lr": 1, "concat": 2, "mean": 3}[features]
-    record = {
-        "encoder": {
-            "model": asdict(config), "dimension": 32 * parts, "sr": {},
-            "preprocessing": Preprocessing(prepared, 50, features, flip, MEAN, STD).to_dict(),
-        },
-        "rule": {}, "training": training(), "licence": [], "calibration": None,
-    }  # fmt: skip
-    return write_bundle(
-        folder / "bundle", record, {"model.safetensors": folder / "model" / "model.safetensors"}
-    )
 
 
 def crops(sizes=SIZES) -> list[np.ndarray]:
@@ -102,7 +53,7 @@ def test_the_graph_prepares_crops_to_the_bit(kernel):
         ("image", False, {"encoders": "native"}),
     ],
 )
-def test_onnx_and_torch_agree(tmp_path, features, flip, model):
+def test_onnx_and_torch_agree(make, tmp_path, features, flip, model):
     same = {"lr_size": (32, 16)} if features == "image" else {}
     bundle = make(tmp_path, features, flip, same, **model)
     export_onnx(bundle, tmp_path / "a.onnx")
@@ -115,7 +66,7 @@ def test_onnx_and_torch_agree(tmp_path, features, flip, model):
     assert np.abs(np.linalg.norm(found, axis=1) - 1).max() < 1e-5
 
 
-def test_half_precision_is_near_and_smaller(tmp_path):
+def test_half_precision_is_near_and_smaller(make, tmp_path):
     bundle = make(tmp_path)
     for name in ("float32", "float16"):
         export_onnx(bundle, tmp_path / f"{name}.onnx", name)
@@ -127,7 +78,7 @@ def test_half_precision_is_near_and_smaller(tmp_path):
     assert sizes[1] < sizes[0]
 
 
-def test_the_engine_imports_no_torch(tmp_path):
+def test_the_engine_imports_no_torch(make, tmp_path):
     export_onnx(make(tmp_path), tmp_path / "a.onnx")
     script = (
         "import sys, numpy as np\nfrom drfm.gallery.onnx import OnnxEncoder\n"
@@ -138,7 +89,7 @@ def test_the_engine_imports_no_torch(tmp_path):
     assert ran.returncode == 0, ran.stderr
 
 
-def test_bad_files_and_networks_are_refused_in_one_line(tmp_path):
+def test_bad_files_and_networks_are_refused_in_one_line(make, tmp_path):
     with pytest.raises(DrfmError, match=r"none\.onnx: no such file"):
         OnnxEncoder(tmp_path / "none.onnx")
     (tmp_path / "bad.onnx").write_bytes(b"bad")

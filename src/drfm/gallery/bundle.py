@@ -133,7 +133,7 @@ def read_bundle(folder: Path) -> Bundle:
         )
     record = check_record(read_json(folder / RECORD), folder / RECORD)
     for name, expected in record["files"].items():
-        accepted = {expected, record.get("earlier_card")} if name == CARD else {expected}
+        accepted = {expected, record.get("earlier_card", expected)} if name == CARD else {expected}
         if _checksum(folder / name) not in accepted:
             raise DrfmError(f"{folder / name}: is missing, or not the file of this bundle; {_MEND}")
     return Bundle(folder, record)

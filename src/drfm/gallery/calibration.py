@@ -109,12 +109,13 @@ def verdict(similarity: float, height: int, calibration: Mapping[str, Any] | Non
     """What a similarity says of a query with ``height`` rows.
 
     Thresholds are the upper ends of their intervals. Below the height at which the evidence ends, and without
-    a calibration, every similarity is no evidence.
+    a calibration, every similarity is no evidence. Without labels (``labelled``) nothing is more than
+    possible: clusters are alike by construction, so that they make any model look right.
     """
     band = _band_of(height, calibration)
-    if band is None:
+    if calibration is None or band is None:
         return "no evidence"
-    if similarity >= band["likely"]["high"]:
+    if similarity >= band["likely"]["high"] and calibration["labelled"]:
         return "likely"
     return "possible" if similarity >= band["possible"]["high"] else "no evidence"
 

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import logging
 import warnings
 from pathlib import Path
 from typing import Any, Literal
@@ -101,6 +102,8 @@ def _rename_output(graph: Any) -> str:
 def _network_model(module: nn.Module, views: tuple[Source, ...], sizes: dict[Source, tuple[int, int]]) -> Any:
     examples = tuple(torch.zeros(2, 3, *sizes[view]) for view in views)
     batch = torch.export.Dim("batch", min=1)
+    # The exporter warns of a package that this project does not use.
+    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         try:

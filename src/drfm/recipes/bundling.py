@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +59,11 @@ def bundle(run: Path, out: Path, *, lr_below: int | None = None) -> Bundle:
     config = from_dict(facts["config"])
     kind, rule = _origin(run, facts, lr_below)
     feature, dimension = _vector(model, config)
-    prepared = Preprocessing(config.images, rule["lr_below"], feature, config.evaluation.flip, MEAN, STD)
     resolver = make_resolver(config.images, "cpu")
     sr = dict(resolver.facts())
+    # Where the checkpoint lay on this machine is no part of the preparation.
+    images = replace(config.images, sr_model=str(sr.get("sr_model", "none")))
+    prepared = Preprocessing(images, rule["lr_below"], feature, config.evaluation.flip, MEAN, STD)
     files = {WEIGHTS: folder / WEIGHTS}
     if isinstance(resolver, Swin2SR):
         _same_sr(sr, facts, run)
