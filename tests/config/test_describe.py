@@ -8,6 +8,7 @@ from drfm.config.describe import describe, options, reference, sections, show
 from drfm.config.schema import Size
 from drfm.config.values import convert
 from drfm.errors import DrfmError
+from drfm.methods import METHODS
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,19 @@ def test_the_reference_names_every_option():
         assert f"| `{name}` |" in text
 
 
+def test_the_reference_lists_what_methods_have_of_their_own():
+    @dataclass(frozen=True)
+    class Own:
+        gap: float = 0.02
+        """A gap."""
+
+    assert "## Options of some\n" in reference({"some": Own})
+    assert "| `gap` | `0.02` | number | A gap. |" in reference({"some": Own})
+
+
 def test_the_reference_in_docs_is_up_to_date():
     written = Path(__file__).parents[2] / "docs" / "configuration.md"
-    assert written.read_text(encoding="utf-8") == reference(), (
+    own = {name: kind.Options for name, kind in METHODS.items() if hasattr(kind, "Options")}
+    assert written.read_text(encoding="utf-8") == reference(own), (
         "run `drfm config docs --out docs/configuration.md`"
     )

@@ -15,7 +15,7 @@ from made_rows import clustered, unit
 
 from drfm.config.schema import LabelsConfig
 from drfm.errors import DrfmError
-from drfm.labels.clustering import HDBSCAN_LIMIT, cluster, cosine_graph
+from drfm.labels.clustering import HDBSCAN_LIMIT, cluster, cluster_radii, cosine_graph
 
 CONFIG = LabelsConfig(k1=12, k2=4, eps=0.6)
 
@@ -105,3 +105,14 @@ def test_nan_is_refused_in_one_line():
     with pytest.raises(DrfmError, match="row 4 is not finite") as caught:
         cluster(rows, CONFIG)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("distance", ["jaccard", "cosine"])
+def test_several_radii_give_what_each_gives_alone(distance):
+    rows = clustered(120, spread=0.9)
+    config = replace(CONFIG, distance=distance)
+    for eps, labels in zip((0.6, 0.3, 0.7), cluster_radii(rows, config, (0.6, 0.3, 0.7)), strict=True):
+        np.testing.assert_array_equal(labels, cluster(rows, replace(config, eps=eps)))
+    assert [len(labels) for labels in cluster_radii(rows[:0], config, (0.6, 0.3))] == [0, 0]
+    with pytest.raises(DrfmError, match=r"labels\.cluster = hdbscan: has no radius"):
+        cluster_radii(rows, replace(config, cluster="hdbscan"), (0.6,))

@@ -7,6 +7,7 @@ import torch
 from drfm.config import AugmentConfig
 from drfm.data.records import HR
 from drfm.errors import DrfmError
+from drfm.learning.augment import ERASED_VALUE
 from drfm.learning.batch import View
 from drfm.learning.batches import make_batch
 from drfm.resolution.pairs import PairSet
@@ -97,3 +98,21 @@ def test_each_augmented_view_has_draws_of_its_own():
 def test_one_encoder_needs_one_size():
     with pytest.raises(DrfmError, match="needs the same"):
         make_batch(pairs(lr_size=(16, 8)), ROWS, STRONG, generator(), views=[View("native")])
+
+
+def test_blur_changes_sharp_images_and_comes_before_erasing():
+    plain = make_batch(pairs(), ROWS, AugmentConfig(pad=0, flip=0, erase=1.0), generator())
+    blurred = make_batch(pairs(), ROWS, AugmentConfig(pad=0, flip=0, erase=1.0, blur=1.0), generator())
+    erased = plain.images[0] == torch.tensor(ERASED_VALUE).view(1, 3, 1, 1)
+    boxes = erased.all(dim=1, keepdim=True).expand_as(erased)
+    assert boxes.any()
+    assert torch.equal(plain.images[0][boxes], blurred.images[0][boxes])
+    assert not torch.equal(plain.images[0], blurred.images[0])
+
+
+def test_images_that_are_not_augmented_stay_sharp():
+    views = (View("hr"), View("hr", False))
+    sharp, blurred = (
+        make_batch(pairs(), ROWS, AugmentConfig(blur=blur), generator(), views=views) for blur in (0.0, 1.0)
+    )
+    assert torch.equal(sharp.images[1], blurred.images[1])

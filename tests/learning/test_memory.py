@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from drfm.config import MemoryConfig
-from drfm.learning.centroids import resolution_groups
+from drfm.learning.centroids import camera_groups, group_means, resolution_groups
 from drfm.learning.memory import FeatureMemory, momentum_update
 
 
@@ -150,3 +150,16 @@ def test_state_goes_on_bit_for_bit(refresh):
         torch.equal(a, b)
         for a, b in zip(memory.state_dict().values(), again.state_dict().values(), strict=True)
     )
+
+
+def test_camera_groups_are_the_pairs_of_cluster_and_camera():
+    labels, camera = torch.tensor([1, 0, 1, -1, 1, 0]), torch.tensor([7, 7, 2, 2, 7, -1])
+    groups = camera_groups(labels, camera)
+    listed = list(zip(groups.cluster.tolist(), groups.origin.tolist(), groups.count.tolist(), strict=True))
+    # Cameras -1, 2 and 7 are numbers 0, 1 and 2.
+    assert listed == [(0, 0, 1.0), (0, 2, 1.0), (1, 1, 1.0), (1, 2, 2.0)]
+    assert groups.of_row.tolist() == [3, 1, 2, -1, 3, 0]
+    features = unit(6)
+    means = group_means(features, groups)
+    torch.testing.assert_close(means[3], (features[0] + features[4]) / 2)
+    torch.testing.assert_close(group_means(features, groups, normalise=True).norm(dim=1), torch.ones(4))

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from drfm.config import SamplerConfig
 from drfm.data.records import HR, LR
 from drfm.errors import DrfmError
-from drfm.learning.samplers import _gallery_pass, _split, ambiguous_batches, labelled_batches, random_batches
+from drfm.learning.samplers import (
+    _camera_pass,
+    _gallery_pass,
+    _split,
+    ambiguous_batches,
+    labelled_batches,
+    random_batches,
+)
 
 
 def take(stream, number):
@@ -67,6 +74,31 @@ def test_a_class_of_one_gives_its_anchor_alone():
     assert (drawn == 3).sum() == 1
 
 
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    ("members", "cameras"),
+    [([0, 0, 1, 2, 2, 2], 3), ([0, 1, 2, 3, 4, 5], 4), ([0, 0], 1), ([3], 1), ([0, 1, 1], 2)],
+)
+def test_camera_pass_has_every_camera_and_exactly_k_of_each_class(members, cameras, seed):
+    labels = np.repeat([0, 1], len(members))
+    camera = np.array(members * 2)
+    drawn = _camera_pass(_split(np.arange(len(labels)), labels), camera, 4, np.random.default_rng(seed))
+    assert len(drawn) == 8
+    for rows in np.split(drawn, 2):
+        assert len(set(labels[rows])) == 1
+        assert len(set(camera[rows])) == cameras
+        if len(members) >= 4:
+            assert len(set(rows)) == 4
+
+
+def test_camera_pass_draws_all_rows_in_time():
+    camera = np.arange(9) % 3
+    random, classes = np.random.default_rng(0), _split(np.arange(9), np.zeros(9, dtype=np.int64))
+    seen = np.concatenate([_camera_pass(classes, camera, 4, random) for _ in range(200)])
+    share = np.bincount(seen, minlength=9) / len(seen)
+    assert np.abs(share - 1 / 9).max() < 0.04
+
+
 def test_batches_cut_the_pass_and_drop_the_rest():
     labels, origin = crowd(classes=5)
     for batch in batches(labels, origin, 10):
@@ -74,7 +106,7 @@ def test_batches_cut_the_pass_and_drop_the_rest():
         assert labels[batch[0]] != labels[batch[4]], "two classes of one pass"
 
 
-@pytest.mark.parametrize("kind", ["rmgs", "pk", "random"])
+@pytest.mark.parametrize("kind", ["rmgs", "pk", "each_camera", "random"])
 @pytest.mark.parametrize(
     ("labels", "origin"),
     [
@@ -126,7 +158,7 @@ def test_nothing_labelled():
 @settings(deadline=None, max_examples=40)
 @given(
     labels=st.lists(st.integers(-1, 4), min_size=1, max_size=30).filter(lambda y: max(y) >= 0),
-    kind=st.sampled_from(["rmgs", "pk", "random"]),
+    kind=st.sampled_from(["rmgs", "pk", "each_camera", "random"]),
     origins=st.sampled_from(["mixed", "balanced", "double"]),
     batch=st.integers(2, 12),
     seed=st.integers(0, 99),

@@ -47,7 +47,10 @@ def docs(*, out: Path | None = None) -> None:
     Args:
         out: File to write instead.
     """
+    from drfm.methods import METHODS
+
+    own = {name: kind.Options for name, kind in METHODS.items() if hasattr(kind, "Options")}
     if out is None:
-        say(reference())
+        say(reference(own))
     else:
-        write_atomic(out, reference())
+        write_atomic(out, reference(own))

@@ -3,12 +3,15 @@
 import ast
 import inspect
 import textwrap
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from drfm.config.schema import Config, Size
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -107,8 +110,12 @@ def _field_docs(kind: Any) -> dict[str, str]:
     return docs
 
 
-def reference() -> str:
-    """The configuration reference as Markdown: every option with its default and what it may be."""
+def reference(own: Mapping[str, Any] = _NOTHING) -> str:
+    """The configuration reference as Markdown: every option with its default and what it may be.
+
+    Args:
+        own: names of methods with the dataclasses of the options that are their own.
+    """
     lines = [
         "# Configuration",
         "",
@@ -134,13 +141,21 @@ def reference() -> str:
     ]
     for section, summary in sections().items():
         lines += [f"## {section or 'The whole run'}", "", summary, ""]
-        lines += ["| option | default | may be | meaning |", "|---|---|---|---|"]
-        for option in options().values():
-            if option.section == section:
-                cells = (f"`{option.name}`", f"`{option.text(option.default)}`", option.kind, option.doc)
-                lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-        lines.append("")
+        lines += _table(option for option in options().values() if option.section == section)
+    for method, kind in own.items():
+        found = describe(kind)
+        if found:
+            text = f"Given together, as `options: NAME=VALUE,NAME=VALUE` with `method: {method}`."
+            lines += [f"## Options of {method}", "", text, "", *_table(found.values())]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _table(rows: Iterable[Option]) -> list[str]:
+    lines = ["| option | default | may be | meaning |", "|---|---|---|---|"]
+    for option in rows:
+        cells = (f"`{option.name}`", f"`{option.text(option.default)}`", option.kind, option.doc)
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return [*lines, ""]
 
 
 def _presets() -> list[str]:

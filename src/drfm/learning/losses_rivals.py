@@ -38,20 +38,20 @@ def hard_instance(query: Tensor, key: Tensor, labels: Tensor, tau: float = 0.1) 
     The negatives are all keys of other classes, however many these are.
 
     Args:
-        query: ``(B, D)`` unit rows of the student.
+        query: ``(B, D)`` unit rows of the student, B >= 1.
         key: ``(B, D)`` unit rows of the teacher on another view, without gradient.
         labels: ``(B,)`` int64.
         tau: temperature.
 
     Returns:
-        Scalar mean over the rows, zero for none and for a batch of one class.
+        Scalar mean over the rows, zero for a batch of one class.
     """
     similarity = query @ key.T / tau
     same = labels.unsqueeze(1) == labels.unsqueeze(0)
     hardest = similarity.masked_fill(~same, torch.inf).amin(dim=1)
     nothing = torch.finfo(similarity.dtype).min / 2
     others = torch.logsumexp(similarity.masked_fill(same, nothing), dim=1)
-    return functional.softplus(others - hardest).sum() / max(1, len(labels))
+    return functional.softplus(others - hardest).mean()
 
 
 def soft_instance(query: Tensor, key: Tensor, weak: Tensor, tau: float = 0.4) -> Tensor:
