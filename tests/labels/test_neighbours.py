@@ -245,3 +245,15 @@ def test_without_a_process_group_it_is_the_plain_search():
 
     rows = clustered(50, 8)
     same(neighbours_distributed(rows, 4), expected(rows, 4))
+
+
+@pytest.mark.parametrize("size", [40, 600])
+@pytest.mark.parametrize("method", ["blocks", "screened"])
+def test_opposite_is_the_search_for_minus_the_rows(size, method):
+    random = np.random.default_rng(size)
+    rows = random.normal(size=(300, size)).astype(np.float32) + 0.5
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    expected = k_nearest(rows, 3, queries=-rows, method="blocks")
+    found = k_nearest(rows, 3, opposite=True, method=method)
+    assert np.array_equal(found.index, expected.index)
+    assert np.array_equal(found.similarity, expected.similarity)

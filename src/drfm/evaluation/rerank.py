@@ -50,7 +50,7 @@ def reranked_blocks(
         )
     rows = torch.cat([query, gallery]).cpu().numpy()
     rank = k_nearest(rows, k1 + 1).index
-    furthest = k_nearest(rows, 1, queries=-rows).similarity[:, 0]
+    furthest = k_nearest(rows, 1, opposite=True).similarity[:, 0]
     largest = np.square(2 + 2 * furthest)
     largest[largest == 0] = 1
     weights = averaged(_weighted_sets(rows, rank, largest, k1), rank, min(k2, rank.shape[1]))

@@ -49,8 +49,8 @@ def jaccard_graph(
         k2: neighbours averaged in the query expansion; 1 switches it off.
         eps: largest distance kept; compared in float32.
         reading: ``inclusive``: k1 counts the image itself; ``exclusive``: k1 others.
-        neighbours: of :func:`~drfm.labels.neighbours.k_nearest`, :func:`neighbours_needed` columns or more; the
-            processes of ``torch.distributed`` share the search for them otherwise.
+        neighbours: of :func:`~drfm.labels.neighbours.k_nearest`, :func:`neighbours_needed` columns or more;
+            found here otherwise, by all processes of ``torch.distributed`` together.
 
     Returns:
         ``(N, N)`` float32 in 0..1, symmetric to the bit, columns of a row ascending, zeros stored.

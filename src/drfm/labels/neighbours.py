@@ -44,6 +44,7 @@ def k_nearest(
     queries: FloatRows | Tensor | None = None,
     row_range: tuple[int, int] | None = None,
     method: Method = "auto",
+    opposite: bool = False,
 ) -> Neighbours:
     """The ``k`` rows of ``features`` with the highest cosine similarity to each query.
 
@@ -57,6 +58,7 @@ def k_nearest(
         method: ``blocks``: plain products; ``screened``: bounds first, see :mod:`drfm.labels.screening`;
             ``device``: products and ``topk`` where the tensor lies; ``faiss``: approximate, with the extra
             ``search``; ``auto``: the fastest exact one.
+        opposite: search for minus each row instead, that is for the rows that are most unlike it.
 
     Raises:
         DrfmError: features that are not finite or not of unit length, k below 1, or a bad range.
@@ -66,6 +68,8 @@ def k_nearest(
     if method == "device" or (method == "auto" and isinstance(features, Tensor) and features.is_cuda):
         from drfm.labels.device import k_nearest_on_device
 
+        if opposite:
+            raise DrfmError("method = device: does not search for opposites; give the rows as an array")
         return k_nearest_on_device(torch.as_tensor(features), k, queries=queries, row_range=row_range)
     rows = unit_rows(features)
     asked = rows if queries is None else unit_rows(queries, "queries")
@@ -78,15 +82,16 @@ def k_nearest(
     if method == "faiss":
         from drfm.labels.approximate import k_nearest_with_faiss
 
-        return k_nearest_with_faiss(rows, asked, k)
+        return k_nearest_with_faiss(rows, -asked if opposite else asked, k)
     lists = Lists(np.full((len(asked), k), EMPTY, np.int32), np.full((len(asked), k), -np.inf, np.float32))
     facts: dict[str, Any] = {"method": "blocks"}
     if len(asked) and k:
         small = len(rows) < SMALL or 8 * k > len(rows)
         if method == "blocks" or (method == "auto" and small):
-            facts["slow_rows"] = _in_blocks(rows, asked, lists)
+            facts["slow_rows"] = _in_blocks(rows, -asked if opposite else asked, lists)
         else:
-            facts = {"method": "screened", **sweep(rows, asked, lists, own=own), "seconds": lists.seconds}
+            facts = {"method": "screened", **sweep(rows, asked, lists, own=own, opposite=opposite)}
+            facts["seconds"] = lists.seconds
     return Neighbours(lists.index, lists.exact, facts)
 
 

@@ -67,6 +67,13 @@ class Screen:
             return np.asarray(first.numpy() @ second.numpy().T)
         return (first @ second.T).float().numpy()
 
+    def opposite(self, missed: bool) -> "Screen":
+        """The codes of minus the same rows; ``missed``: the last coordinate is the length that stays."""
+        codes = -self.codes
+        if missed:
+            codes[:, -1] = self.codes[:, -1]
+        return replace(self, codes=codes)
+
     def chosen(self, rows: npt.NDArray[np.int64]) -> "Screen":
         """The codes of some rows."""
         return replace(self, codes=self.codes[torch.from_numpy(rows)])

@@ -60,7 +60,7 @@ class Lists:
 
 
 def sweep(
-    rows: FloatRows, asked: FloatRows, lists: Lists, *, own: int | None
+    rows: FloatRows, asked: FloatRows, lists: Lists, *, own: int | None, opposite: bool = False
 ) -> dict[str, float | int | str]:
     """Fill the lists of ``asked`` with their exact neighbours among ``rows``.
 
@@ -69,6 +69,7 @@ def sweep(
         asked: ``(Q, D)`` rows to search for; the very same array as ``rows`` to halve the work.
         lists: empty lists of k < N.
         own: where ``asked`` begins in ``rows`` if it is a part of them, to seed lists from the surroundings.
+        opposite: search for minus each row of ``asked``, that is for the rows most unlike it.
 
     Returns:
         Facts: the product used, its rank, and the share of pairs that were looked at.
@@ -83,8 +84,12 @@ def sweep(
     short, error = screening.shorten(rows)
     short_asked, error_asked = (short, error) if asked is rows else screening.shorten(asked)
     at = lists.lap("codes", at)
-    sides = _Sides(rows, asked, screen, other, short, short_asked, max(error, error_asked), lists)
-    floor = _floors(sides, own)
+    mirrored = asked is rows
+    if opposite:
+        # Bounds and integers of minus a row follow from those of the row.
+        asked, short_asked, other = -asked, -short_asked, other.opposite(basis is not None)
+    sides = _Sides(rows, asked, screen, other, short, short_asked, max(error, error_asked), lists, mirrored)
+    floor = _floors(sides, None if opposite else own)
     at = lists.lap("seed", at)
     size = rows.shape[1]
     if basis is not None and _share(sides, floor) > rates.tolerable(screen.codes.shape[1], size):
@@ -93,7 +98,7 @@ def sweep(
         at = lists.lap("codes", at)
     looked = _Work(sides, floor).run()
     lists.lap("sweep", at)
-    pairs = len(rows) * len(asked) / (2 if asked is rows else 1)
+    pairs = len(rows) * len(asked) / (2 if mirrored else 1)
     return {"product": product, "rank": sides.screen.codes.shape[1], "looked_share": looked / pairs}
 
 
@@ -109,10 +114,8 @@ class _Sides:
     short_asked: npt.NDArray[np.int16]
     error: float
     lists: Lists
-
-    @property
-    def mirrored(self) -> bool:
-        return self.asked is self.rows
+    mirrored: bool
+    """Every pair occurs twice, with one similarity: the rows are searched among themselves."""
 
 
 @dataclass
@@ -164,7 +167,7 @@ def _choose_in_cells(first: _First) -> None:
     cells = max(1, count // CELL)
     centres = screen.chosen(np.arange(cells) * count // cells)
     order, start = _cells(screen, centres)
-    order_asked, start_asked = (order, start) if sides.mirrored else _cells(sides.other, centres)
+    order_asked, start_asked = (order, start) if sides.other is screen else _cells(sides.other, centres)
     near = np.argsort(-centres.bounds(slice(None), centres, slice(None)), axis=1, kind="stable")
     size = np.diff(start)
 
