@@ -1,5 +1,6 @@
 """A sheet of examples: captures made small, interpolated, super-resolved, and themselves."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from drfm.data.png import encode_png
 from drfm.files import write_atomic
 from drfm.recipes.sr.measure import Shown
 
@@ -40,4 +40,6 @@ def _cell(image: Pixels) -> Pixels:
 
 def write_sheet(path: Path, shown: Sequence[Shown]) -> None:
     """Write the sheet as PNG."""
-    write_atomic(path, encode_png(sheet(shown)))
+    buffer = io.BytesIO()
+    Image.fromarray(sheet(shown)).save(buffer, "PNG", optimize=True)
+    write_atomic(path, buffer.getvalue())
