@@ -280,6 +280,13 @@ def test_galleries_that_cannot_be_made(tmp_path):
     assert not (tmp_path / "g").exists()
 
 
+def test_a_gallery_whose_making_was_cut_can_be_made(tmp_path):
+    (tmp_path / ".new-1").write_text("torn")
+    (tmp_path / ".new-1-wal").write_text("")
+    create_store(str(tmp_path), SIZE).close()
+    assert [path.name for path in tmp_path.iterdir()] == ["catalogue.sqlite"]
+
+
 def test_a_filter_in_the_language_of_milvus():
     where = Filter(camera=("a", ""), since=1, until=2.5, fields={'k"': "v\\"})
     assert expression(where) == (

@@ -66,6 +66,9 @@ class Embedded:
         """
         if not 1 <= size <= LONGEST:
             raise DrfmError(f"size = {size}: give 1 to {LONGEST} dimensions")
+        # What begins with `.new-` is what a crash left of making this gallery.
+        for path in folder.glob(".new-*"):
+            path.unlink()
         if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
             raise DrfmError(f"{folder}: exists and is not empty; give a new folder")
         try:
