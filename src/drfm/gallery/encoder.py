@@ -14,8 +14,8 @@ from drfm.data.records import HR, LR, Resolution
 from drfm.errors import DrfmError
 from drfm.gallery.bundle import Preprocessing
 from drfm.progress import progress_bar
-from drfm.resolution.build import pair_images
-from drfm.resolution.downsample import RANDOM_RATES, resize
+from drfm.resolution.build import NETWORK_PIXELS, hr_space, pair_images
+from drfm.resolution.downsample import RANDOM_RATES
 from drfm.resolution.pairs import PairSet, pairs_from_arrays
 from drfm.resolution.superresolve import SuperResolver, make_resolver
 
@@ -98,15 +98,17 @@ class Encoder(ABC):
             captures: B arrays ``(H, W, 3)`` uint8 RGB.
             resolutions: ``"hr"`` or ``"lr"`` for each.
         """
-        options, rate = self.preprocessing.images, twin_rate(self.preprocessing)
+        options, twin = self.preprocessing.images, twin_rate(self.preprocessing)
         light = self._resolver if self._resolver.light else None
+        # Of a blurry crop nobody knows at which rate it was made: 1.
         made = [
-            pair_images(capture, resolution, rate, options, light)
+            pair_images(capture, resolution, twin if resolution == "hr" else 1, options, light)
             for capture, resolution in zip(captures, resolutions, strict=True)
         ]
-        waiting = [row for row, (high, _) in enumerate(made) if high is None]
-        large = iter(self._resolver([captures[row] for row in waiting]) if waiting else ())
-        high = [resize(next(large), options.hr_size, options.kernel) if h is None else h for h, _ in made]
+        waiting = [capture for capture, (high, _) in zip(captures, made, strict=True) if high is None]
+        _check_network_sizes(waiting)
+        large = zip(self._resolver(waiting) if waiting else (), waiting, strict=True)
+        high = [hr_space(*next(large), 1, options) if h is None else h for h, _ in made]
         return pairs_from_arrays(
             np.stack(high),
             np.stack([low for _, low in made]),
@@ -154,6 +156,15 @@ def read_crop(crop: Crop, number: int = 0) -> Pixels:
             f"crop {number} = array of {crop.shape[0]} x {crop.shape[1]} pixels: crop or shrink it"
         )
     return crop
+
+
+def _check_network_sizes(captures: Sequence[Pixels]) -> None:
+    for capture in captures:
+        if capture.shape[0] * capture.shape[1] > NETWORK_PIXELS:
+            raise DrfmError(
+                f"a blurry crop of {capture.shape[0]}x{capture.shape[1]} pixels is too large for the network "
+                f"(limit {NETWORK_PIXELS} pixels); crop it, or give its resolution as hr"
+            )
 
 
 def _items(crops: Crop | Sequence[Crop]) -> list[Crop]:

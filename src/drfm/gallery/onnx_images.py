@@ -184,6 +184,12 @@ def images_model(preparation: Preprocessing, views: Sequence[Source], opset: int
             f"images.sr = {options.sr}: a network that super-resolves is not exported; "
             "use the bundle itself, or train with --images.sr bicubic"
         )
+    for name, plain in (("twin_degradation", "benchmark"), ("sr_rates", "fixed")):
+        if getattr(options, name) != plain:
+            raise DrfmError(
+                f"images.{name} = {getattr(options, name)}: is not exported; use the bundle itself, "
+                f"or train with --images.{name} {plain}"
+            )
     if "native" in views and options.hr_size != options.lr_size:
         raise DrfmError("images.hr_size and images.lr_size: one encoder for both needs the same")
     kernels = sorted({"bicubic", options.kernel})
