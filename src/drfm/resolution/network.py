@@ -135,6 +135,7 @@ def load_network(folder: Path) -> Any:
     transformers = library()
     verbosity = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     try:
         network, report = transformers.Swin2SRForImageSuperResolution.from_pretrained(
             str(folder), use_safetensors=True, local_files_only=True, output_loading_info=True
@@ -144,6 +145,7 @@ def load_network(folder: Path) -> Any:
         raise DrfmError(f"{folder}: is not a Swin2SR checkpoint ({reason})") from error
     finally:
         transformers.logging.set_verbosity(verbosity)
+        transformers.logging.enable_progress_bar()
     # The library fills missing weights with random numbers and only warns.
     if report["missing_keys"]:
         raise DrfmError(
