@@ -65,6 +65,12 @@ WORDS = (
 )  # fmt: skip
 
 
+def test_a_ceiling_says_that_it_is_one(toy):
+    said = "trains on true identities"
+    assert said in evaluate(*toy, EvaluationConfig(), {**FACTS, "supervised": True}).to_markdown()
+    assert said not in evaluate(*toy, EvaluationConfig(), {**FACTS, "supervised": False}).to_markdown()
+
+
 def test_every_number_comes_with_protocol_and_origin(toy):
     result = evaluate(*toy, EvaluationConfig(draws=7, draw="per_query", seed=5, flip=True), FACTS)
     shown = result.to_markdown(), console(result), json.dumps(result.to_dict(), allow_nan=False)

@@ -46,6 +46,8 @@ def evaluate(
     _check(features_query, query, "query")
     _check(features_gallery, gallery, "gallery")
     notes = []
+    if (facts or {}).get("supervised"):
+        notes.append("The run is a supervised ceiling: it trains on true identities.")
     headline = headline_of(features_query, config.features)
     if headline == "hr" and config.features in ("fused", "mean"):
         notes.append(f"The model has no fusion space: the headline is the HR space, not {config.features!r}.")
