@@ -7,6 +7,7 @@ from pathlib import Path
 
 from drfm.evaluation.page import page, section
 from drfm.files import write_atomic, write_json
+from drfm.recipes.reporting import explanations
 from drfm.recipes.study.figures import drawn
 from drfm.recipes.study.gather import SCORES, Gathered, Outcome, gather, to_json
 from drfm.recipes.study.plan import Cell, Data, Study
@@ -17,7 +18,8 @@ def report_study(study: Study, data: Sequence[Data], out: Path) -> Path:
     """Write what is finished of a study: tables, figures, one page.
 
     ``results.json`` (every run's record, epochs and test, nothing that is local to this machine),
-    ``table.md``, ``table.csv``, ``report.html``, figures as SVG, and as PNG where the extra ``viz`` is there.
+    ``table.md``, ``table.csv``, ``report.html``, figures as SVG, and as PNG where the extra ``viz`` is there;
+    explanation maps of the compared cell (Fig. 1) where the study is a table of methods.
 
     Returns:
         The page.
@@ -33,8 +35,22 @@ def report_study(study: Study, data: Sequence[Data], out: Path) -> Path:
             figure.save(out / f"{name}{ending}")
     parts = [section(each.name, caption(gathered, each), _table(gathered, each, out)) for each in data]
     parts += [section(figure.title, "", figure.html()) for figure in figures.values()]
+    parts += [_maps(gathered, each, out) for each in data if study.show == "table"]
     write_atomic(out / "report.html", page(study.title, f"<h1>{escape(study.title)}</h1>" + "\n".join(parts)))
     return out / "report.html"
+
+
+def _maps(gathered: Gathered, data: Data, out: Path) -> str:
+    """Explanation maps of the compared cell's first run, in the page and as files; empty without a model."""
+    compared = next(cell for cell in gathered.study.cells if cell.name == gathered.study.compare)
+    outcomes = gathered.of(data, compared)
+    if not outcomes or not (outcomes[0].run / "model" / "model.json").exists():
+        return ""
+    sheet = explanations(outcomes[0].run)
+    write_atomic(out / f"maps-{data.name}.svg", sheet.svg())
+    write_atomic(out / f"maps-{data.name}.png", sheet.png())
+    words = "Where the similarity of a query and its match comes from, by Grad-CAM. It proves nothing."
+    return section(f"{compared.name} on {data.name}, explained", words, sheet.html())
 
 
 def _table(gathered: Gathered, data: Data, out: Path) -> str:
