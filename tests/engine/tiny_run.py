@@ -80,6 +80,7 @@ def tiny_trainer(
     preset: str = "paper",
     pairs: PairSet | None = None,
     processes: Processes = Processes(),  # noqa: B008
+    profile: bool = False,
     **changes: object,
 ) -> Trainer:
     config = load_config(preset, None, {**OPTIONS, "train.epochs": epochs, **changes}).config
@@ -87,7 +88,8 @@ def tiny_trainer(
     model = build_model(config.model, seed=config.seed)
     share_out(model, config, processes)
     method = build_method(config, model, pairs)
-    return Trainer(method, pairs, config, run, torch.device("cpu"), "tiny", processes=processes)
+    cpu = torch.device("cpu")
+    return Trainer(method, pairs, config, run, cpu, "tiny", processes=processes, profile=profile)
 
 
 def main() -> None:

@@ -196,3 +196,27 @@ def test_bad_images_stop_a_run_or_are_listed(bench, train, configure, tmp_path):
     assert facts["pairs"]["train"] + facts["pairs"]["gallery"] == 44
     assert said[0] == f"skipped: images/original/{image.name}"
     assert json.loads((tmp_path / "run" / "local.json").read_text())["skip_bad"] is True
+
+
+def test_a_measured_precision_is_said_recorded_and_kept(train, configure, tmp_path, monkeypatch):
+    from drfm.recipes import training
+
+    measured = []
+    settle = training.settle_precision
+
+    def low_first(config, model, device, known):
+        measured.append(known)
+        settled, _ = settle(config, model, device, known or "bfloat16")
+        return settled, {} if known else {"chosen": "bfloat16", "seconds": {"bfloat16": 0.1}}
+
+    monkeypatch.setattr(training, "settle_precision", low_first)
+    said = []
+    for epochs in (1, 2):
+        given = configure(train__epochs=epochs, train__precision="auto")
+        train(tmp_path / "run", given, say=said.append)
+    assert measured == [None, "bfloat16"]
+    assert said[0] == "precision: bfloat16 (bfloat16 0.100 s for eight images)"
+    record = json.loads((tmp_path / "run" / "record.json").read_text())
+    assert record["config"]["train"]["precision"] == "bfloat16"
+    assert record["precision"] == {"chosen": "bfloat16", "seconds": {"bfloat16": 0.1}}
+    assert "precision: bfloat16" in (tmp_path / "run" / "config.yaml").read_text()

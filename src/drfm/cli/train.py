@@ -22,6 +22,7 @@ def train(
     split: int = 0,
     cache: Path | None = None,
     skip_bad: Annotated[bool, Parameter(negative=())] = False,
+    profile: Annotated[bool, Parameter(negative=())] = False,
     options: Annotated[RunOptions, Parameter(name="*")] = RunOptions(),  # noqa: B008 - frozen
 ) -> None:
     """Train on a benchmark; an existing run is resumed.
@@ -36,6 +37,7 @@ def train(
         split: Which split of the benchmark, counted from 0.
         cache: Folder of the image store, shared by all runs; beside the run folder if not given.
         skip_bad: Leave out images that cannot be read, and list them, instead of stopping.
+        profile: Say after every epoch where its time went, beside the bare network; kept in profile.json.
         options: Single options, over the file.
     """
     resolved = resolve(run, preset, config, options.overrides())
@@ -46,7 +48,9 @@ def train(
 
     store = cache if cache is not None else run.parent / "cache"
     try:
-        recipes.train(benchmark, run, resolved, split=split, cache=store, skip_bad=skip_bad, say=say)
+        recipes.train(
+            benchmark, run, resolved, split=split, cache=store, skip_bad=skip_bad, say=say, profile=profile
+        )
     except Interrupted:
         command = _resuming(benchmark, run, split, cache, skip_bad)
         raise KeyboardInterrupt(f"stopped, and {run} saved; go on with: {command}") from None

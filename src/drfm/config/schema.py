@@ -279,8 +279,15 @@ class TrainConfig:
     """Ambiguous pairs go through the encoders by themselves, or with the labelled ones (B12)."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Arithmetic of the encoders; losses and memories are always float32."""
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    """Arithmetic of the encoders; losses and memories are always float32. `auto` takes the faster one by a
+    short measurement, says which, and keeps it for the run."""
+    deterministic: bool = False
+    """On a GPU: the same bits from every run, and slower; a CPU gives them anyway."""
+    tf32: bool = False
+    """On a GPU: float32 products and convolutions with mantissas of 10 bits, which are faster."""
+    checkpointing: bool = False
+    """Compute activations twice to keep fewer: the same gradients in less memory and more time."""
     extract_batch: int = 128
     """Pairs in a forward pass without gradient."""
     evaluate_every: int = 0

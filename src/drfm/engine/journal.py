@@ -67,6 +67,9 @@ def epoch_line(entry: Entry, epochs: int) -> str:
         text += f"  label F {quality['f']:.3f} (cross-resolution {quality['cross_f']:.3f})"
     if "evaluation" in entry:
         text += f"  Rank-1 {entry['evaluation']['rank1']:.1%}"
+    steps = entry["seconds"].get("steps")
+    if steps and entry.get("images"):
+        text += f"  {entry['images'] / steps:.0f} images/s"
     text += f"  {sum(entry['seconds'].values()):.0f} s"
     fallback = entry["labels"].get("fallback")
     return f"{text}\n  warning: {fallback}" if fallback else text

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -22,6 +22,8 @@ from drfm.errors import DrfmError
 from drfm.learning.batchnorm import group_batchnorm
 from drfm.models.build import Model
 from drfm.models.dual import DualEncoder
+
+T = TypeVar("T")
 
 PATIENCE = timedelta(hours=6)
 """How long a process waits for the others, which may build an image store or run a test meanwhile."""
@@ -110,6 +112,14 @@ class Processes:
                 f"{what} differ between the {self.count} processes: their machines or versions of PyTorch "
                 "are not alike; train with one process, or on machines of one kind"
             )
+
+    def first_says(self, value: T) -> T:
+        """The first process's value, in every process; small things alone."""
+        if self.count == 1:
+            return value
+        said = [value]
+        dist.broadcast_object_list(said, 0)
+        return said[0]
 
     def wait(self) -> None:
         """Go on when every process is here."""

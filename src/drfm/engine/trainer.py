@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -19,14 +18,16 @@ from drfm.config import Config
 from drfm.engine.checkpoint import load_checkpoint, save_checkpoint
 from drfm.engine.journal import Entry, Journal, epoch_line
 from drfm.engine.processes import Processes
+from drfm.engine.profile import Clock, bare_seconds, beside, lines, summary, write_profile
 from drfm.engine.schedule import Stream, epoch_seed, learning_rate
+from drfm.engine.shortage import memory_said
+from drfm.engine.step import Step
 from drfm.engine.tracking import write_curves
 from drfm.errors import DrfmError
 from drfm.files import write_json
 from drfm.labels.pseudo import PseudoLabels
 from drfm.labels.state import labels_from_state, labels_to_state
-from drfm.learning.batch import Batch, Selection
-from drfm.learning.batches import make_batch
+from drfm.learning.batch import Selection
 from drfm.methods.base import Method
 from drfm.models.extract import extract
 from drfm.models.features import Features
@@ -49,6 +50,7 @@ class Progress:
 
     epoch: int = 0
     step: int = 0
+    images: int = 0
     sums: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -67,6 +69,7 @@ class Trainer:
         validate: test figures, where there is a test set.
         say: receives one plain line an epoch.
         processes: those that train together; the first one alone writes files and tests.
+        profile: say at the end of every epoch where its time went, and keep it in ``profile.json``.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class Trainer:
         validate: Validate | None = None,
         say: Callable[[str], None] = lambda line: None,
         processes: Processes = Processes(),  # noqa: B008 - frozen
+        profile: bool = False,
     ) -> None:
         self.processes = processes
         self.method, self.pairs, self.config, self.run, self.device = method, pairs, config, run, device
@@ -90,11 +94,12 @@ class Trainer:
         self.checkpoint = run / "checkpoint.pt"
         self.at = Progress()
         self.labels: PseudoLabels | None = None
-        self.augment = torch.Generator()
-        trained = [p for p in method.model.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.Adam(
-            trained, lr=config.train.lr, weight_decay=config.train.weight_decay, fused=True
-        )
+        self.clock = Clock(device, profile)
+        self.clock.watch(method)
+        self._step = Step(method, pairs, config, device, processes, self.clock)
+        self.optimiser, self.augment = self._step.optimiser, self._step.augment
+        self._bare: float | None = None
+        self._first_step = self._fresh = 0
         self._stop = self._preparing = False
         self._saved: dict[str, Any] | None = None
 
@@ -125,7 +130,7 @@ class Trainer:
         """Train to ``train.epochs``, from the checkpoint if there is one.
 
         Raises:
-            DrfmError: the checkpoint belongs to another run, or a loss is not finite.
+            DrfmError: the checkpoint belongs to another run, a loss is not finite, or memory is short.
             Interrupted: after Ctrl-C or SIGTERM, when the state is saved.
         """
         if self._saved is None:
@@ -135,8 +140,10 @@ class Trainer:
             self._saved = None
         if self.processes.first:
             self.journal.cut(self.at.epoch)
-        with self._stop_on_signal():
+        with self._stop_on_signal(), memory_said(self.config):
             for epoch in range(self.at.epoch, self.config.train.epochs):
+                self.clock.start()
+                self._first_step = self.at.step
                 if self.at.step == 0:
                     self._preparing = True
                     self._begin(epoch)
@@ -149,13 +156,15 @@ class Trainer:
     def _begin(self, epoch: int) -> None:
         """Extract, relabel, and seed the epoch."""
         start = time.perf_counter()
-        features = self._extract()
+        with self.clock.part("extract"):
+            features = self._extract()
         extracted = time.perf_counter()
-        self.labels = self.method.relabel(features, epoch)
+        with self.clock.part("relabel"):
+            self.labels = self.method.relabel(features, epoch)
         self.processes.same("pseudo-labels", self.labels.labels.tobytes(), self.labels.ambiguous.tobytes())
         relabelled = time.perf_counter()
         self.at.seconds = {"extract": extracted - start, "relabel": relabelled - extracted, "steps": 0.0}
-        self.at.sums = {}
+        self.at.sums, self.at.images = {}, 0
         self.augment.manual_seed(epoch_seed(self.config.seed, epoch, Stream.AUGMENT))
         torch.manual_seed(epoch_seed(self.config.seed, epoch, Stream.TORCH))
 
@@ -187,13 +196,16 @@ class Trainer:
         # Losses are fetched in groups, so that a GPU is not made to wait at every step.
         fetch_every = 1 if self.device.type == "cpu" else 25
         waiting: deque[tuple[int, Selection, dict[str, Tensor]]] = deque()
-        start = time.perf_counter()
+        start, self._fresh = time.perf_counter(), 0
         with progress_bar(f"epoch {epoch + 1}/{config.train.epochs}", config.train.iterations) as bar:
             bar.advance(self.at.step)
             for selection in stream:
                 waiting.append((self.at.step, selection, self._step(selection, epoch)))
                 self.at.step += 1
-                bar.advance()
+                here = (len(selection.labelled) + len(selection.ambiguous)) * len(self.method.views)
+                self.at.images += here
+                self._fresh += here
+                bar.advance(note=f"{self._fresh / (time.perf_counter() - start):.0f} images/s")
                 if len(waiting) < fetch_every and (not self._stop or self.processes.count > 1):
                     continue
                 self._fetch(waiting, epoch)
@@ -206,30 +218,6 @@ class Trainer:
         self._fetch(waiting, epoch)
         self.at.seconds["steps"] += time.perf_counter() - start
         return self._entry(epoch, labels, rate)
-
-    def _step(self, selection: Selection, epoch: int) -> dict[str, Tensor]:
-        """Forward, backward, optimiser, memories."""
-        batch = self._batch(selection.labelled)
-        ambiguous = self._batch(selection.ambiguous) if len(selection.ambiguous) else None
-        losses = self.method.losses(batch, ambiguous, epoch)
-        total = torch.stack(list(losses.values())).sum()
-        self.optimiser.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
-        self.processes.average_gradients(self.method.model.parameters())
-        self.optimiser.step()
-        self.method.after_step()
-        return {"total": total.detach()} | {name: value.detach() for name, value in losses.items()}
-
-    def _batch(self, rows: npt.NDArray[np.int64]) -> Batch:
-        return make_batch(
-            self.pairs,
-            rows,
-            self.config.augment,
-            self.augment,
-            self.device,
-            self.method.views,
-            own=self.processes.part(len(rows)),
-        )
 
     def _fetch(self, waiting: deque[tuple[int, Selection, dict[str, Tensor]]], epoch: int) -> None:
         """Add waiting losses to the epoch's sums; stop at the first that is not finite."""
@@ -271,6 +259,7 @@ class Trainer:
             "outliers": len(labels.labels) - clustered,
             "coverage": clustered / max(1, len(labels.labels)),
             "labels": labels.facts,
+            "images": self.at.images,
             "seconds": self.at.seconds,
         }
         if self.observe is not None:
@@ -280,10 +269,13 @@ class Trainer:
     def _end(self, epoch: int, entry: Entry) -> None:
         """Validate where asked, write the journal, save."""
         train = self.config.train
+        steps, images = train.iterations - self._first_step, self._fresh
         self.at = Progress(epoch=epoch + 1)
         self.processes.share_buffers(self.method.model)
         if self.processes.first:
             self._record(epoch, entry)
+        if self.clock.watching:
+            self._profile(epoch, steps, images)
         if self.processes.any(self._stop) and epoch + 1 < train.epochs:
             raise Interrupted
 
@@ -292,13 +284,25 @@ class Trainer:
         due = train.evaluate_every and (epoch + 1) % train.evaluate_every == 0
         if self.validate is not None and due:
             start = time.perf_counter()
-            entry["evaluation"] = self.validate()
+            with self.clock.part("evaluation"):
+                entry["evaluation"] = self.validate()
             entry["seconds"]["evaluate"] = time.perf_counter() - start
-        self.journal.append(entry)
-        if train.tensorboard:
-            write_curves(self.run / "tensorboard", self.journal.read())
-        self._save()
+        with self.clock.part("record"):
+            self.journal.append(entry)
+            if train.tensorboard:
+                write_curves(self.run / "tensorboard", self.journal.read())
+            self._save()
         self.say(epoch_line(entry, train.epochs))
+
+    def _profile(self, epoch: int, steps: int, images: int) -> None:
+        """Say where the epoch's time went; the first time beside what the bare network takes."""
+        found = summary(self.clock, epoch, steps, images)
+        if self._bare is None and self.clock.calls:
+            self._bare = bare_seconds(self.clock.calls, self.device)
+        found = beside(found, self._bare)
+        if self.processes.first:
+            self.say(lines(found))
+            write_profile(self.run / "profile.json", self.device, found)
 
     # State ----------------------------------------------------------------------------------------
 

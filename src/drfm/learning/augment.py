@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from drfm.config import AugmentConfig
+from drfm.learning.resident import Store
 from drfm.models.inputs import MEAN, STD
 
 REFERENCE_HEIGHT = 256
@@ -94,17 +95,15 @@ def _boxes(draws: Draws, probability: float, height: int, width: int) -> Tensor:
     return torch.stack([top, left, top + tall, left + wide], dim=1) * erased.unsqueeze(1)
 
 
-def apply_plan(
-    store: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64], todo: Plan, device: torch.device
-) -> Tensor:
+def apply_plan(store: Store, rows: npt.NDArray[np.int64], todo: Plan, device: torch.device) -> Tensor:
     """Read rows of an image store, change them as planned, and normalise them.
 
     On the CPU one compiled pass reads bytes and writes floats, without the interpreter's lock, so
-    that threads can prepare batches side by side. On another device the bytes are sent over and
-    the work is done there. Both give the same values.
+    that threads can prepare batches side by side. On another device the work is done there, with the
+    bytes sent over unless the store is a tensor of that device. All give the same values.
 
     Args:
-        store: ``(N, H, W, 3)`` uint8 RGB, possibly memory-mapped.
+        store: ``(N, H, W, 3)`` uint8 RGB, possibly memory-mapped, or a tensor on ``device``.
         rows: ``(B,)`` int64 rows of it.
         todo: the plan for B images of this size.
         device: where the result is wanted.
@@ -113,14 +112,22 @@ def apply_plan(
         ``(B, 3, H, W)`` float32 in the channels-last layout, ImageNet-normalised; the border of the
         crop is black.
     """
+    if isinstance(store, Tensor):
+        return transform(store[torch.from_numpy(rows).to(device, non_blocking=True)], todo)
     if device.type != "cpu":
-        return transform(torch.from_numpy(np.asarray(store)[rows]).to(device), todo)
+        return transform(_sent(np.asarray(store)[rows], device), todo)
     count, height, width, _ = store.shape
     source = np.asarray(store).reshape(count, height, 3 * width)
     out = np.empty((len(rows), height, 3 * width), dtype=np.float32)
     lines = tuple(np.tile(numbers, width) for numbers in _scaling())
     _fill_batch(source, rows, tuple(part.numpy() for part in todo), lines, out)
     return torch.from_numpy(out).view(len(rows), height, width, 3).permute(0, 3, 1, 2)
+
+
+def _sent(images: npt.NDArray[np.uint8], device: torch.device) -> Tensor:
+    """The images on ``device``; through pinned memory, so that a GPU's work goes on meanwhile."""
+    held = torch.from_numpy(images)
+    return (held.pin_memory() if device.type == "cuda" else held).to(device, non_blocking=True)
 
 
 def transform(images: Tensor, todo: Plan) -> Tensor:

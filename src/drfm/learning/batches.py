@@ -12,6 +12,7 @@ from drfm.data.records import HR, LR
 from drfm.learning.augment import Draws, Plan, apply_plan, draw, nothing, plan
 from drfm.learning.batch import BOTH, Batch, View
 from drfm.learning.blur import blur, draw_radii, erase
+from drfm.learning.resident import Images, Store
 from drfm.resolution.pairs import PairSet
 
 
@@ -23,6 +24,7 @@ def make_batch(
     device: torch.device | str = "cpu",
     views: Sequence[View] = BOTH,
     own: slice = slice(None),
+    images: Images | None = None,
 ) -> Batch:
     """Read, augment and normalise images of each row.
 
@@ -34,6 +36,7 @@ def make_batch(
         device: where the batch is wanted.
         views: the images wanted.
         own: the part of the batch whose images this process makes; the draws are those of the whole batch.
+        images: the same images where they may lie on the device already.
 
     Returns:
         The batch, rows in the order given.
@@ -42,26 +45,27 @@ def make_batch(
     rows = np.ascontiguousarray(rows, dtype=np.int64)
     mine = rows[own]
     draws, radii = None, None
-    images = []
+    made = []
+    stores = pairs.stores if images is None else images.stores
     for view in views:
         if view.augmented and (draws is None or not config.shared):
             draws = Draws(*(numbers[own] for numbers in draw(len(rows), generator)))
             radii = draw_radii(len(rows), config.blur, generator)[own] if config.blur else None
-        height, width = pairs.stores(view.source)[0].shape[1:3]
+        held = stores(view.source)
+        height, width = held[0].shape[1:3]
         chosen = plan(draws, config, height, width) if view.augmented and draws is not None else None
         if radii is None or chosen is None:
-            images.append(_images(pairs, view, mine, chosen or nothing(len(mine)), device))
+            made.append(_images(pairs, held, mine, chosen or nothing(len(mine)), device))
         else:  # Blur comes before erasing.
             whole = chosen._replace(box=torch.zeros_like(chosen.box))
-            images.append(erase(blur(_images(pairs, view, mine, whole, device), radii), chosen.box))
+            made.append(erase(blur(_images(pairs, held, mine, whole, device), radii), chosen.box))
     repeats = int(np.unique(rows, return_counts=True)[1].max(initial=0))
-    return Batch(rows=torch.from_numpy(rows).to(device), images=tuple(images), repeats=repeats)
+    return Batch(rows=torch.from_numpy(rows).to(device), images=tuple(made), repeats=repeats)
 
 
 def _images(
-    pairs: PairSet, view: View, rows: npt.NDArray[np.int64], todo: Plan, device: torch.device
+    pairs: PairSet, stores: Sequence[Store], rows: npt.NDArray[np.int64], todo: Plan, device: torch.device
 ) -> Tensor:
-    stores = pairs.stores(view.source)
     if len(stores) == 1:
         return apply_plan(stores[0], rows, todo, device)
     origin = pairs.origin[rows]

@@ -1,7 +1,5 @@
 """Features of all pairs, without gradient."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -19,7 +17,7 @@ def extract(
     *,
     device: torch.device | str,
     batch_size: int = 128,
-    precision: Literal["float32", "bfloat16"] = "float32",
+    precision: str = "float32",
     flip: bool = False,
     rows: slice = slice(None),
 ) -> Features:
@@ -34,7 +32,7 @@ def extract(
         pairs: N pairs.
         device: where the model is.
         batch_size: pairs in a forward pass.
-        precision: arithmetic of the encoders.
+        precision: arithmetic of the encoders, ``float32`` or ``bfloat16``.
         flip: average each feature with that of the mirrored pair, and normalise again (G7).
         rows: consecutive pairs to which to keep, all by default.
 

@@ -27,6 +27,9 @@ FREE = frozenset(
         "train.epochs",
         "train.evaluate_every",
         "train.device",
+        "train.checkpointing",
+        "train.deterministic",
+        "train.tf32",
         "train.workers",
         "train.extract_batch",
         "train.tensorboard",
@@ -99,7 +102,7 @@ def continued(run: Path, config: Config, facts: dict[str, Any]) -> dict[str, Any
         return facts
     before = read_record(run)
     if before["identity"] == facts["identity"]:
-        return {**facts, "started": before["started"]}
+        return facts | {name: before[name] for name in ("started", "precision") if name in before}
     for option, (old, new) in differences(from_dict(before["config"]), config).items():
         if option not in free_options(config):
             raise DrfmError(

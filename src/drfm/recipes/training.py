@@ -10,6 +10,8 @@ import torch
 from drfm.config import Config
 from drfm.config.load import Resolved, to_yaml
 from drfm.engine.allocator import keep_freed_memory
+from drfm.engine.arithmetic import set_arithmetic
+from drfm.engine.precision import settle_precision
 from drfm.engine.processes import Processes, joined, share_out
 from drfm.engine.trainer import Trainer
 from drfm.files import folder_lock, sha256_file, write_atomic, write_json
@@ -17,9 +19,10 @@ from drfm.labels.pseudo import Persons, PseudoLabels
 from drfm.labels.quality import label_quality
 from drfm.methods import Method, build_method
 from drfm.models.build import Model, build_model
+from drfm.models.checkpointing import checkpoint_blocks
 from drfm.models.storage import save_model
 from drfm.recipes.data import Part, Prepared, TestSet, choose_device, prepare
-from drfm.recipes.facts import continued, header, run_facts, write_local
+from drfm.recipes.facts import RECORD, continued, header, read_record, run_facts, write_local
 from drfm.recipes.testing import distances, encode, rank, save_stage
 
 Say = Callable[[str], None]
@@ -39,6 +42,7 @@ def train(
     skip_bad: bool = False,
     say: Say = lambda line: None,
     extra: Mapping[str, Any] | None = None,
+    profile: bool = False,
 ) -> dict[str, Any]:
     """Train on the benchmark in ``folder`` and test the last epoch; an existing run is resumed.
 
@@ -55,6 +59,7 @@ def train(
         skip_bad: leave out unreadable images.
         say: receives plain lines.
         extra: further facts for the record, such as ``{"drawn": True}``.
+        profile: say after every epoch where its time went, and keep it in ``profile.json``.
 
     Raises:
         DrfmError: bad input, a run folder of another configuration, or one in use.
@@ -68,17 +73,21 @@ def train(
     ):
         say = say if processes.first else _quiet
         device = choose_device(own)
+        set_arithmetic(config.train)
         # First what fails early: an image store may take hours.
         model = build_model(config.model, seed=config.seed)
         with processes.first_goes_ahead():
             data = prepare(folder, config, cache, split=split, skip_bad=skip_bad)
         for name in data.skipped:
             say(f"skipped: {name}")
-        facts = continued(run, config, run_facts(config, data, model) | dict(extra or {}))
+        config, chosen = _settled(config, model, device, run, processes, say)
+        facts = continued(run, config, run_facts(config, data, model) | chosen | dict(extra or {}))
         share_out(model, config, processes)
+        if config.train.checkpointing:
+            checkpoint_blocks(model)
         model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         method = build_method(config, model, data.train.pairs, _truth(data.train, config))
-        trainer = _trainer(run, method, data, config, device, facts, say, processes)
+        trainer = _trainer(run, method, data, config, device, facts, say, processes, profile)
         trainer.read_checkpoint()
         processes.wait()
         if processes.first:
@@ -100,6 +109,21 @@ def train(
         return facts
 
 
+def _settled(
+    config: Config, model: Model, device: torch.device, run: Path, processes: Processes, say: Say
+) -> tuple[Config, dict[str, Any]]:
+    """The configuration without ``auto``, the same in every process, and what was measured for it."""
+    if config.train.precision != "auto":
+        return config, {}
+    known = read_record(run)["config"]["train"]["precision"] if (run / RECORD).exists() else None
+    model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    settled, facts = processes.first_says(settle_precision(config, model, device, known))
+    if facts:
+        took = ", ".join(f"{name} {seconds:.3f} s" for name, seconds in facts["seconds"].items())
+        say(f"precision: {facts['chosen']} ({took} for eight images)")
+    return settled, {"precision": facts} if facts else {}
+
+
 def _trainer(
     run: Path,
     method: Method,
@@ -109,6 +133,7 @@ def _trainer(
     facts: dict[str, Any],
     say: Say,
     processes: Processes,
+    profile: bool,
 ) -> Trainer:
     test = data.test
 
@@ -127,6 +152,7 @@ def _trainer(
         validate=None if test is None else validate,
         say=say,
         processes=processes,
+        profile=profile,
     )
 
 

@@ -1,0 +1,53 @@
+"""Images of a pair table that lie on the training device as bytes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from drfm.resolution.pairs import PairSet, Source
+
+Store = npt.NDArray[np.uint8] | Tensor
+"""``(N, H, W, 3)`` uint8 RGB, memory-mapped or on a device."""
+
+SHARE = 0.5
+"""Share of a GPU's free memory that images may take; the rest is for activations."""
+
+
+class Images:
+    """Where a step reads its images from: the store on disk, or a copy of it on the device.
+
+    Args:
+        pairs: the image store.
+        sources: the images of a pair that will be asked for.
+        device: where they are put if it is no CPU and they fit into ``SHARE`` of its free memory.
+    """
+
+    def __init__(self, pairs: PairSet, sources: Sequence[Source], device: torch.device) -> None:
+        self._pairs = pairs
+        self._moved: dict[int, Tensor] = {}
+        stores = {id(store): store for source in sources for store in pairs.stores(source)}
+        if device.type == "cuda" and _bytes(stores) <= SHARE * torch.cuda.mem_get_info(device)[0]:
+            self.put(sources, device)
+
+    def put(self, sources: Sequence[Source], device: torch.device) -> None:
+        """Copy the images to ``device``, whether or not they fit well."""
+        for source in sources:
+            for store in self._pairs.stores(source):
+                if id(store) not in self._moved:
+                    self._moved[id(store)] = torch.from_numpy(np.array(store)).to(device)
+
+    @property
+    def resident(self) -> bool:
+        """Whether the images are on the device."""
+        return bool(self._moved)
+
+    def stores(self, source: Source) -> tuple[Store, ...]:
+        """As :meth:`drfm.resolution.pairs.PairSet.stores`, from where the images are."""
+        return tuple(self._moved.get(id(store), store) for store in self._pairs.stores(source))
+
+
+def _bytes(stores: dict[int, npt.NDArray[np.uint8]]) -> int:
+    return sum(store.nbytes for store in stores.values())
