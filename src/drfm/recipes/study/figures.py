@@ -33,7 +33,9 @@ def labels(gathered: Gathered) -> Figure:
         found = {
             cell.name: [[entry.get("quality", {}).get("f") for entry in o.journal] for o in outcomes]
             for cell in gathered.study.cells
-            if not cell.floor and (outcomes := gathered.of(data, cell))
+            if not cell.floor
+            and (outcomes := gathered.of(data, cell))
+            and not outcomes[0].record.get("supervised")  # true labels have no quality to show
         }
         known = {
             name: runs for name, runs in found.items() if any(f is not None for run in runs for f in run)
