@@ -8,8 +8,12 @@ the ratio is that of their medians.
 """
 
 import argparse
+import json
 import os
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,18 +24,24 @@ import torch
 from torch import Tensor
 
 import measure
+import synthetic
 from drfm.config import AugmentConfig, Config
 from drfm.config.load import load_config
 from drfm.data.records import HR, LR
+from drfm.engine.allocator import keep_freed_memory
+from drfm.engine.processes import Processes, joined, share_out
+from drfm.engine.profile import Clock
 from drfm.engine.schedule import Stream, epoch_seed
-from drfm.learning.batch import Selection
+from drfm.engine.step import Step
+from drfm.engine.trainer import Trainer
 from drfm.learning.batches import make_batch
-from drfm.learning.batchnorm import group_batchnorm
 from drfm.methods import build_method
 from drfm.models.build import build_model
 from drfm.models.extract import extract
 from drfm.resolution.pairs import PairSet, pairs_from_arrays
 
+ALONE = Processes()
+PARTS = ("batches", "step", "extraction", "rest", "processes")
 PERSONS, EACH = 48, 12
 """Persons and images of the stand-in for a data set; half of the images of a person are LR captures."""
 
@@ -91,45 +101,31 @@ def batches(height: int, width: int, repeats: int) -> dict[str, Any]:
     return {"images_per_second": 2 * 64 * len(rows) / seconds}
 
 
+def make_step(config: Config, device: torch.device, processes: Processes = ALONE) -> Callable[[], Any]:
+    """A step of DRFM as training takes it, with labels and memories of clustered features."""
+    pairs = stand_in(*config.images.hr_size)
+    model = build_model(config.model, seed=1)
+    share_out(model, config, processes)
+    model.to(device=device, memory_format=torch.channels_last).train()
+    method = build_method(config, model, pairs)
+    features = dict.fromkeys(("hr", "lr", "fused"), clustered(len(pairs), model.dimension))
+    labels, epoch = method.relabel(features, 0), config.loss.ps_start
+    stream = method.selections(labels, epoch, np.random.default_rng(epoch_seed(1, 0, Stream.SAMPLER)))
+    step = Step(method, pairs, config, device, processes, Clock(device))
+    return lambda: step(next(stream), epoch)
+
+
 def steps(config: Config, device: torch.device, repeats: int) -> dict[str, Any]:
     """A step of DRFM, with images, losses, memories and optimiser, beside its bare encoders."""
-    height, width = config.images.hr_size
-    pairs = stand_in(height, width)
-    trained, bare = (build_model(config.model, seed=1) for _ in range(2))
-    group_batchnorm(trained, config.train.bn_groups)
-    for model in (trained, bare):
-        model.to(device=device, memory_format=torch.channels_last)
-    method = build_method(config, trained, pairs)
-    features = {
-        space: clustered(len(pairs), trained.dimension, seed)
-        for seed, space in enumerate(("hr", "lr", "fused"))
-    }
-    features["lr"] = features["fused"] = features["hr"]
-    labels = method.relabel(features, 0)
-    epoch = config.loss.ps_start
-    stream = method.selections(labels, epoch, np.random.default_rng(epoch_seed(1, 0, Stream.SAMPLER)))
-    generator = torch.Generator()
-    optimiser = torch.optim.Adam(trained.parameters(), lr=1e-5, weight_decay=5e-4, fused=True)
-    low = config.train.precision == "bfloat16"
-    counts = [config.sampler.batch, config.loss.ps_batch]
+    ours, counts = make_step(config, device), [config.sampler.batch, config.loss.ps_batch]
+    bare = build_model(config.model, seed=1).to(device=device, memory_format=torch.channels_last)
+    encoders = torch.nn.ModuleList([bare.hr_encoder, bare.lr_encoder]).train()
+    plain = torch.optim.Adam(encoders.parameters(), lr=1e-5, weight_decay=5e-4, fused=True)
+    low, (height, width) = config.train.precision == "bfloat16", config.images.hr_size
     images = [
         torch.randn(n, 3, height, width, device=device).contiguous(memory_format=torch.channels_last)
         for n in counts
-        if n
     ]
-    encoders = torch.nn.ModuleList([bare.hr_encoder, bare.lr_encoder]).train()
-    plain = torch.optim.Adam(encoders.parameters(), lr=1e-5, weight_decay=5e-4, fused=True)
-    trained.train()
-
-    def ours() -> None:
-        selection: Selection = next(stream)
-        batch = make_batch(pairs, selection.labelled, config.augment, generator, device, method.views)
-        doubtful = make_batch(pairs, selection.ambiguous, config.augment, generator, device, method.views)
-        losses = method.losses(batch, doubtful if len(selection.ambiguous) else None, epoch)
-        optimiser.zero_grad(set_to_none=True)
-        torch.stack(list(losses.values())).sum().backward()
-        optimiser.step()
-        method.after_step()
 
     def theirs() -> None:
         with torch.autocast(device.type, torch.bfloat16, enabled=low):
@@ -139,7 +135,6 @@ def steps(config: Config, device: torch.device, repeats: int) -> dict[str, Any]:
         plain.step()
 
     found = take_turns({"bare": theirs, "drfm": ours}, repeats, device)
-    found["ambiguous"] = len(next(stream).ambiguous)
     found["ratio"] = found["median"]["drfm"] / found["median"]["bare"]
     found["pairs_per_second"] = sum(counts) / found["median"]["drfm"]
     return found
@@ -171,9 +166,105 @@ def extraction(config: Config, device: torch.device, repeats: int) -> dict[str, 
     return found
 
 
+def rest(config: Config, images: int, size: int, repeats: int) -> dict[str, Any]:
+    """What an epoch does beside steps and extraction: relabelling, memories, journal, checkpoint.
+
+    The features of ``images`` pairs are made up (regime ``hard``), half of the pairs are HR captures; the
+    model and Adam's state are those of the configuration, so the checkpoint has its true size.
+    """
+    model = build_model(config.model, seed=1)
+    tiny = np.zeros((images, 8, 8, 3), dtype=np.uint8)
+    pairs = pairs_from_arrays(tiny, tiny, np.arange(images) % 2)
+    method = build_method(config, model, pairs)
+    rows = torch.from_numpy(synthetic.make(images, "hard", size=size).features)
+    features = {"hr": rows, "lr": rows.clone(), "fused": rows.clone()}
+    seconds: dict[str, list[float]] = {"relabel": [], "record": []}
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(method, pairs, config, Path(folder), torch.device("cpu"), "measured")
+        for parameter in model.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        trainer.optimiser.step()
+        for turn in range(repeats + 1):
+            begun = time.perf_counter()
+            labels = trainer.labels = method.relabel(features, 0)
+            labelled = time.perf_counter()
+            trainer._record(0, trainer._entry(0, labels, 1e-5))
+            if turn:
+                seconds["relabel"].append(labelled - begun)
+                seconds["record"].append(time.perf_counter() - labelled)
+        checkpoint = (Path(folder) / "checkpoint.pt").stat().st_size
+    median = {name: statistics.median(times) for name, times in seconds.items()}
+    return {"images": images, "median": median, "all": seconds, "checkpoint_bytes": checkpoint,
+            "clusters": labels.clusters}  # fmt: skip
+
+
+def share_of_rest(found: dict[str, Any], case: dict[str, Any], config: Config) -> float:
+    """The rest's share of an epoch whose steps and extraction run at the measured rates."""
+    rest_seconds = sum(found["median"].values())
+    stepping = config.train.iterations * case["step"]["median"]["drfm"]
+    extracting = found["images"] / case["extraction"]["pairs_per_second"]
+    return rest_seconds / (rest_seconds + stepping + extracting)  # type: ignore[no-any-return]
+
+
+def together(words: list[str], count: int) -> dict[str, Any]:
+    """Pairs a second of ``count`` processes with one thread each, every one in a process of its own."""
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+    command = [*start, str(Path(__file__).resolve()), "--one-of-several", *words]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    ran = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if ran.returncode:
+        return {"error": (ran.stderr.strip().splitlines() or [f"exit status {ran.returncode}"])[-1]}
+    return json.loads(ran.stdout.strip().splitlines()[-1])  # type: ignore[no-any-return]
+
+
+def one_of_several(config: Config, repeats: int) -> None:
+    """Print the median seconds of a step that all processes take together."""
+    with joined("cpu") as (processes, _):
+        torch.set_num_threads(1)
+        found = take_turns({"step": make_step(config, torch.device("cpu"), processes)}, repeats,
+                           torch.device("cpu"))  # fmt: skip
+        pairs = config.sampler.batch + config.loss.ps_batch
+        if processes.first:
+            rate = pairs / found["median"]["step"]
+            sys.stdout.write(json.dumps({**found, "pairs_per_second": rate}) + "\n")
+
+
+def processes(options: argparse.Namespace) -> dict[str, Any]:
+    """One process and two, in turn, one thread each."""
+    words = ["--backbones", options.backbones[0], "--sizes", options.sizes[0], "--batch", str(options.batch),
+             "--ambiguous", str(options.ambiguous), "--repeats", str(options.repeats)]  # fmt: skip
+    found: dict[str, Any] = {}
+    for _ in range(2):
+        for count in (1, 2):
+            run = together(words, count)
+            if "error" in run:
+                return run
+            found.setdefault(f"{count}", []).append(run["pairs_per_second"])
+    ratio = statistics.median(found["2"]) / statistics.median(found["1"])
+    return {"pairs_per_second": found, "ratio": ratio, "case": f"{options.backbones[0]} {options.sizes[0]}"}
+
+
+def configured(backbone: str, size: str, batch: int, ambiguous: int, precision: str) -> Config:
+    """The `paper` preset with what the stand-in needs."""
+    changes = {
+        "images.sr": "bicubic",
+        "images.hr_size": size,
+        "images.lr_size": size,
+        "model.backbone": backbone,
+        "model.weights": "random",
+        "labels.k1": 10,
+        "labels.k2": 3,
+        "sampler.batch": batch,
+        "loss.ps_batch": ambiguous,
+        "train.precision": precision,
+    }
+    return load_config(overrides=changes).config
+
+
 def main() -> None:
     """Read the command line and measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--backbones", nargs="+", default=["efficientnet_lite0", "resnet50"])
     parser.add_argument("--sizes", nargs="+", default=["128x64", "256x128"])
     parser.add_argument("--batch", type=int, default=64, help="labelled pairs in a step")
@@ -182,42 +273,63 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--images", type=int, default=12936, help="pairs of the part `rest`")
+    parser.add_argument("--one-of-several", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    keep_freed_memory()
+
+    def config(backbone: str, size: str) -> Config:
+        return configured(backbone, size, options.batch, options.ambiguous, options.precision)
+
+    if options.one_of_several:
+        one_of_several(config(options.backbones[0], options.sizes[0]), options.repeats)
+        return
     torch.set_num_threads(options.threads)
+    measure_all(options, config)
+
+
+def measure_all(options: argparse.Namespace, config: Callable[[str, str], Config]) -> None:
+    """The parts that are asked for; the record is written after each."""
     device = torch.device(options.device)
-    result: dict[str, Any] = {"machine": measure.machine(), "precision": options.precision, "cases": {}}
-    result["batches 256x128"] = batches(256, 128, options.repeats)
-    measure.say(f"batches 256x128: {result['batches 256x128']['images_per_second']:.0f} images/s on one core")
+    result: dict[str, Any] = {
+        "machine": measure.machine(), "precision": options.precision, "load": os.getloadavg(), "cases": {},
+    }  # fmt: skip
+
+    def note(text: str) -> None:
+        measure.say(text)
+        if options.out:
+            measure.write(options.out, result)
+
+    if "batches" in options.parts:
+        result["batches 256x128"] = batches(256, 128, options.repeats)
+        rate = result["batches 256x128"]["images_per_second"]
+        note(f"batches 256x128: {rate:.0f} images/s on one core")
     for backbone in options.backbones:
         for size in options.sizes:
-            config = load_config(
-                overrides={
-                    "images.sr": "bicubic",
-                    "images.hr_size": size,
-                    "images.lr_size": size,
-                    "model.backbone": backbone,
-                    "model.weights": "random",
-                    "labels.k1": 10,
-                    "labels.k2": 3,
-                    "sampler.batch": options.batch,
-                    "loss.ps_batch": options.ambiguous,
-                    "train.precision": options.precision,
-                }
-            ).config
-            case = {
-                "step": steps(config, device, options.repeats),
-                "extraction": extraction(config, device, max(2, options.repeats // 2)),
-            }
-            result["cases"][f"{backbone} {size}"] = case
-            measure.say(
-                f"{backbone} {size}: step {case['step']['ratio']:.3f} times the bare encoders "
-                f"({case['step']['pairs_per_second']:.1f} pairs/s), extraction "
-                f"{case['extraction']['ratio']:.3f} times the bare forward pass "
-                f"({case['extraction']['pairs_per_second']:.1f} pairs/s)"
-            )
-    if options.out:
-        measure.write(options.out, result)
+            case = result["cases"].setdefault(f"{backbone} {size}", {})
+            if "step" in options.parts:
+                case["step"] = steps(config(backbone, size), device, options.repeats)
+                note(f"{backbone} {size}: {_said(case['step'], 'a step', 'the bare encoders')}")
+            if "extraction" in options.parts:
+                case["extraction"] = extraction(config(backbone, size), device, max(2, options.repeats // 2))
+                note(f"{backbone} {size}: {_said(case['extraction'], 'extraction', 'the forward pass')}")
+    if "rest" in options.parts:
+        whole = load_config(overrides={"model.backbone": options.backbones[-1], "model.weights": "random"})
+        dimension = build_model(whole.config.model, seed=1).dimension
+        found = result["rest"] = rest(whole.config, options.images, dimension, max(1, options.repeats // 2))
+        note(f"rest of an epoch: {sum(found['median'].values()):.2f} s for {found['images']} images")
+        for name, case in result["cases"].items():
+            if name.startswith(options.backbones[-1]) and {"step", "extraction"} <= case.keys():
+                found.setdefault("share", {})[name] = share_of_rest(found, case, whole.config)
+                note(f"  {found['share'][name]:.2%} of an epoch of {name}")
+    if "processes" in options.parts:
+        result["processes"] = processes(options)
+        note(f"two processes: {result['processes']}")
+
+
+def _said(found: dict[str, Any], ours: str, theirs: str) -> str:
+    return f"{ours} {found['ratio']:.3f} times {theirs} ({found['pairs_per_second']:.1f} pairs/s)"
 
 
 if __name__ == "__main__":

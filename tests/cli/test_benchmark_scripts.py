@@ -17,12 +17,12 @@ def script(monkeypatch):
     monkeypatch.syspath_prepend(str(FOLDER))
 
     def load(name):
-        for shared in ("measure", "synthetic", "ranking", name):
+        for shared in ("measure", "synthetic", "ranking", "training", name):
             sys.modules.pop(shared, None)
         return __import__(name)
 
     yield load
-    for name in ("all", "measure", "ranking", "rerank", "synthetic"):
+    for name in ("all", "gpu", "measure", "ranking", "rerank", "synthetic", "training"):
         sys.modules.pop(name, None)
 
 
@@ -101,3 +101,60 @@ def test_record_and_figure_of_all_parts(script, tmp_path, monkeypatch):
     assert every.rows_of(every.kept(tmp_path), "hard") == record["rows"]
     records["rerank"] = {"error": "killed"}
     assert every.main() == 1
+
+
+def test_every_part_of_training_is_measured(script, tmp_path, monkeypatch):
+    import torch
+
+    training, out = script("training"), tmp_path / "training.json"
+    words = ["--backbones", "efficientnet_lite0", "--sizes", "32x16", "--batch", "8", "--ambiguous", "4"]
+    words += ["--repeats", "1", "--images", "200", "--threads", str(torch.get_num_threads())]
+    monkeypatch.setattr(sys, "argv", ["training.py", *words, "--out", str(out)])
+    training.main()
+    found = json.loads(out.read_text())
+    case = found["cases"]["efficientnet_lite0 32x16"]
+    assert case["step"]["ratio"] > 0
+    assert case["extraction"]["pairs_per_second"] > 0
+    assert found["batches 256x128"]["images_per_second"] > 0
+    assert 0 < found["rest"]["share"]["efficientnet_lite0 32x16"] < 1
+    assert found["rest"]["checkpoint_bytes"] > 1e7
+    assert found["processes"]["ratio"] > 0
+
+
+def test_the_gpu_command_works_on_a_cpu(script, tmp_path, monkeypatch):
+    """Rates and waits as they are, and the parts that train with a training that is made up."""
+    gpu, out = script("gpu"), tmp_path / "out"
+    asked = []
+
+    def train(options, run, *words, cap=0.0):
+        asked.append(words)
+        run.mkdir(parents=True, exist_ok=True)
+        (run / "profile.json").write_text(json.dumps({"epochs": [{"peak_memory_bytes": 5}]}))
+        low = "bfloat16" in words
+        return {"seconds": 60.0, "code": 0, "headline": {"rank1": 0.5 + 0.01 * len(asked) - 0.03 * low}}
+
+    monkeypatch.setattr(gpu, "train", train)
+    words = [str(tmp_path), "--out", str(out), "--device", "cpu", "--epochs", "4", "--batch", "8"]
+    words += ["--backbone", "efficientnet_lite0", "--size", "32x16", "--repeats", "1"]
+    monkeypatch.setattr(sys, "argv", ["gpu.py", *words])
+    gpu.main()
+    found = json.loads((out / "gpu.json").read_text())
+    assert found["rates"]["efficientnet_lite0 32x16"]["step"]["ratio"] > 0
+    assert found["waits"]["waits_in_4_steps"] is None
+    assert found["epochs"]["minutes"] == 2
+    assert [words[-1] for words in asked[:2]] == [2, 4]
+    assert found["precision"]["difference"] == pytest.approx(0.0)
+    assert found["precision"]["spread"] == pytest.approx(0.02)
+    assert found["precision"]["met"]
+    assert found["memory"]["plain"]["peak_memory_bytes"] == 5
+    assert found["memory"]["met"] is None  # there was no cap
+
+
+def test_the_gpu_command_starts_trainings(script, tmp_path):
+    import argparse
+
+    gpu = script("gpu")
+    options = argparse.Namespace(benchmark=tmp_path / "none", out=tmp_path, device="cpu", words=[])
+    found = gpu.train(options, tmp_path / "run", "--train.epochs", 1)
+    assert found["code"] == 2
+    assert "none" in found["error"]
