@@ -10,9 +10,9 @@ import pytest
 
 ROOMS = (
     "config", "data", "resolution", "models", "labels", "learning",
-    "methods", "engine", "evaluation", "gallery", "recipes", "cli",
+    "methods", "engine", "evaluation", "gallery", "serving", "recipes", "cli",
 )  # fmt: skip
-EXTRAS = ("matplotlib", "transformers", "h5py", "faiss", "huggingface_hub", "tensorboard", "pymilvus")
+EXTRAS = ("matplotlib", "transformers", "h5py", "faiss", "huggingface_hub", "tensorboard", "pymilvus", "av")
 LEAVES = ("errors", "files", "hub", "progress")
 SOURCE = Path(__file__).parents[1] / "src" / "drfm"
 TORCH_FREE = ("config", "data", "cli", *LEAVES)

@@ -18,6 +18,7 @@ from drfm.cli import (
     export,
     gallery,
     report,
+    serve,
     sr,
     study,
     train,
@@ -46,6 +47,7 @@ app.command(bundle.bundle)
 app.command(calibrate.calibrate)
 app.command(export.export)
 app.command(gallery.app)
+app.command(serve.serve)
 app.command(study.app)
 app.command(sr.app)
 app.command(config.app)
