@@ -1,0 +1,51 @@
+"""The report of a gallery: what is in it, how its images lie, and which are nearest to each other."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from drfm.data.imagefile import open_image
+from drfm.errors import DrfmError
+from drfm.evaluation.gallery_page import gallery_page
+from drfm.files import write_atomic
+from drfm.gallery.items import NAMES, Item
+from drfm.gallery.opening import open_store
+
+PAGE = 4096
+"""Images that are asked for at a time."""
+
+
+def report_gallery(location: str, out: Path) -> Path:
+    """Write one HTML page on the gallery at ``location`` to ``out``; images that are gone are left out of it.
+
+    Raises:
+        DrfmError: there is no gallery, or it is empty.
+    """
+    store = open_store(location)
+    try:
+        items, parts = list[Item](), list[npt.NDArray[np.float32]]()
+        after = -1
+        while True:
+            ids, found, vectors = store.page(after, PAGE)
+            if not ids:
+                break
+            items += found
+            parts.append(vectors)
+            after = ids[-1]
+    finally:
+        store.close()
+    if not items:
+        raise DrfmError(f"{location}: the gallery is empty; `drfm gallery add` puts images in")
+    fields = {name: [getattr(item, name) or "" for item in items] for name in NAMES}
+    readable = all(Path(item.path).is_file() for item in items)
+    page = gallery_page(
+        Path(location).name,
+        np.concatenate(parts),
+        [item.path for item in items],
+        fields=fields,
+        picture=(lambda row: np.asarray(open_image(Path(items[row].path)))) if readable else None,
+        notes=() if readable else ("Some image files are not where they were, so no image is shown.",),
+    )
+    write_atomic(out, page)
+    return out

@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from drfm.errors import DrfmError
+from drfm.gallery.items import Item
+from drfm.gallery.opening import create_store
+from drfm.recipes.gallery_report import report_gallery
+
+
+def filled(folder, count):
+    rows = np.random.default_rng(0).normal(size=(count, 16)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    paths = [folder / f"{number}.png" for number in range(count)]
+    for path in paths:
+        Image.new("RGB", (8, 16), "teal").save(path)
+    store = create_store(str(folder / "gallery"), 16, "model")
+    if count:
+        items = [Item(str(path), camera=str(row % 2), person=str(row // 3)) for row, path in enumerate(paths)]
+        store.add(items, rows)
+    store.close()
+    return str(folder / "gallery")
+
+
+def test_a_page_on_the_images(tmp_path):
+    html = report_gallery(filled(tmp_path, 12), tmp_path / "page.html").read_text()
+    assert "<h1>gallery</h1>" in html
+    assert "data:image" in html
+    assert "<script" not in html
+
+
+def test_lost_files_are_told_and_not_shown(tmp_path):
+    location = filled(tmp_path, 12)
+    (tmp_path / "3.png").unlink()
+    html = report_gallery(location, tmp_path / "page.html").read_text()
+    assert "not where they were" in html
+    assert "data:image" not in html
+
+
+def test_an_empty_gallery_is_refused(tmp_path):
+    with pytest.raises(DrfmError, match="the gallery is empty"):
+        report_gallery(filled(tmp_path, 0), tmp_path / "page.html")
