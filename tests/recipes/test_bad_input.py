@@ -15,7 +15,7 @@ from drfm import files
 from drfm.cli import main
 from drfm.data import writing
 from drfm.engine.checkpoint import load_checkpoint, save_checkpoint
-from drfm.engine.trainer import Trainer
+from drfm.engine.step import Step
 from drfm.resolution.layout import Layout
 
 
@@ -286,7 +286,7 @@ def test_ctrl_c_in_training_says_the_command_that_goes_on(
 ):
     run = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_step", interrupting(5, Trainer._step))
+        patch.setattr(Step, "__call__", interrupting(5, Step.__call__))
         error = stopped(capsys, *words(run, train__epochs=4))
     command = f"drfm train {bench} --run {run} --cache {cache}"
     assert error == f"drfm: stopped, and {run} saved; go on with: {command}\n"
