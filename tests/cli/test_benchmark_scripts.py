@@ -103,22 +103,35 @@ def test_record_and_figure_of_all_parts(script, tmp_path, monkeypatch):
     assert every.main() == 1
 
 
-def test_every_part_of_training_is_measured(script, tmp_path, monkeypatch):
+SMALL = ["--model.backbone", "resnet18", "--model.weights", "random"]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ["step", "extraction", "rest"],
+        pytest.param(["batches", "processes"], marks=pytest.mark.slow),
+    ],
+    ids="-".join,
+)
+def test_every_part_of_training_is_measured(script, tmp_path, monkeypatch, parts):
     import torch
 
     training, out = script("training"), tmp_path / "training.json"
     words = ["--backbones", "efficientnet_lite0", "--sizes", "32x16", "--batch", "8", "--ambiguous", "4"]
     words += ["--repeats", "1", "--images", "200", "--threads", str(torch.get_num_threads())]
-    monkeypatch.setattr(sys, "argv", ["training.py", *words, "--out", str(out)])
+    monkeypatch.setattr(sys, "argv", ["training.py", *words, "--out", str(out), "--parts", *parts])
     training.main()
     found = json.loads(out.read_text())
+    if "processes" in parts:
+        assert found["batches 256x128"]["images_per_second"] > 0
+        assert found["processes"]["ratio"] > 0
+        return
     case = found["cases"]["efficientnet_lite0 32x16"]
     assert case["step"]["ratio"] > 0
     assert case["extraction"]["pairs_per_second"] > 0
-    assert found["batches 256x128"]["images_per_second"] > 0
     assert 0 < found["rest"]["share"]["efficientnet_lite0 32x16"] < 1
     assert found["rest"]["checkpoint_bytes"] > 1e7
-    assert found["processes"]["ratio"] > 0
 
 
 def test_the_gpu_command_works_on_a_cpu(script, tmp_path, monkeypatch):
@@ -154,7 +167,7 @@ def test_the_gpu_command_starts_trainings(script, tmp_path):
     import argparse
 
     gpu = script("gpu")
-    options = argparse.Namespace(benchmark=tmp_path / "none", out=tmp_path, device="cpu", words=[])
+    options = argparse.Namespace(benchmark=tmp_path / "none", out=tmp_path, device="cpu", words=SMALL)
     found = gpu.train(options, tmp_path / "run", "--train.epochs", 1)
     assert found["code"] == 2
     assert "none" in found["error"]
