@@ -1,4 +1,4 @@
-"""What a wheel holds: the package, its presets and its type marker, and nothing else."""
+"""What a wheel holds: the package, its presets, its search page and its type marker, and nothing else."""
 
 import subprocess
 import sys
@@ -25,10 +25,11 @@ def wheel(tmp_path_factory):
 
 def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     names = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    kinds = {".py", ".yaml", ".typed"}
+    kinds = {".py", ".yaml", ".typed", ".html", ".css", ".js", ".svg"}
     source = {path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src" / "drfm").rglob("*.*")}
     assert names == {name for name in source if "." + name.rpartition(".")[2] in kinds}
     assert {"drfm/py.typed", "drfm/config/presets/cpu.yaml", "drfm/data/drawn/worker.py"} <= names
+    assert {f"drfm/serving/page/{name}" for name in ("index.html", "page.css", "page.js", "icon.svg")} <= names
 
 
 def test_the_wheel_says_its_version_licence_and_command(wheel):

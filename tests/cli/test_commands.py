@@ -144,10 +144,13 @@ def test_what_evaluate_shows_can_be_read_by_a_program(recipes, tmp_path, capsys)
     assert capsys.readouterr().out == "| rank1 |\n"
 
 
-@pytest.mark.parametrize("command", ["evaluate", "report"])
-def test_a_missing_run_is_told(recipes, command, capsys):
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [("evaluate", "none: no such run folder"), ("report", "none: no such folder; `drfm train` makes a run")],
+)
+def test_a_missing_run_is_told(recipes, command, message, capsys):
     assert main([command, "none"]) == 2
-    assert "none: no such run folder" in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_report_and_demo_say_where_the_page_is(recipes, tmp_path, capsys):
