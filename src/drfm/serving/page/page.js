@@ -111,10 +111,7 @@ function meaning(told) {
 function showQuery(told, address) {
   const blurry = told.resolution === "lr";
   el("query").hidden = false;
-  const crop = el("crop");
-  crop.src = `${address}/image`;
-  crop.style.height = ""; // the box decides; a small crop is enlarged without smoothing
-  crop.width = Math.round(224 * told.width / told.height);
+  el("crop").src = `${address}/image`;
   el("size").textContent = `${told.width} × ${told.height} pixels; counts as ${blurry ? "blurry" : "sharp"}`;
   el("twin").src = `${address}/twin`;
   const network = about && about.super_resolution === "network";
