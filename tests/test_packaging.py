@@ -29,7 +29,9 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     source = {path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src" / "drfm").rglob("*.*")}
     assert names == {name for name in source if "." + name.rpartition(".")[2] in kinds}
     assert {"drfm/py.typed", "drfm/config/presets/cpu.yaml", "drfm/data/drawn/worker.py"} <= names
-    assert {f"drfm/serving/page/{name}" for name in ("index.html", "page.css", "page.js", "icon.svg")} <= names
+    assert {
+        f"drfm/serving/page/{name}" for name in ("index.html", "page.css", "page.js", "icon.svg")
+    } <= names
 
 
 def test_the_wheel_says_its_version_licence_and_command(wheel):
