@@ -9,18 +9,14 @@ from torch.nn import functional
 
 from drfm.config import Config
 from drfm.errors import DrfmError
-from drfm.labels.clustering import cluster
 from drfm.labels.cpg import class_centroids
-from drfm.labels.pseudo import Persons
 from drfm.learning.averages import Average
 from drfm.learning.batch import Batch, View
 from drfm.learning.centroids import camera_groups, group_means
 from drfm.learning.losses_rivals import camera_contrastive, hard_instance, soft_instance
-from drfm.methods.clusters import Clusterer
 from drfm.methods.one_encoder import OneEncoder
 from drfm.models.features import Features
 from drfm.models.single import SingleEncoder
-from drfm.resolution.pairs import PairSet
 
 TAU_PROXY, SMOOTHING = 0.5, 0.1
 """Temperature and label smoothing of the loss on cluster proxies."""
@@ -48,23 +44,16 @@ class ICE(OneEncoder):
             if not 0 <= self.momentum < 1:
                 raise DrfmError(f"options: momentum = {self.momentum}: give 0 or more and less than 1")
 
-    def __init__(
-        self,
-        config: Config,
-        model: SingleEncoder,
-        pairs: PairSet,
-        truth: Persons | None = None,
-        clusterer: Clusterer = cluster,
-    ) -> None:
-        super().__init__(config, model, pairs, truth, clusterer)
-        if self.options.cameras and (pairs.camera < 0).all():
+    def __init__(self, config: Config, model: SingleEncoder, *others: Any, **named: Any) -> None:
+        super().__init__(config, model, *others, **named)
+        if self.options.cameras and (self.camera < 0).all():
             raise DrfmError("options: cameras = true: no image has a known camera; give cameras=false")
         self.teacher = Average(model)
         self.labeller = self.result = self.teacher.module
         strong = View(model.views[0])
         self.views = (strong, strong, strong._replace(augmented=False))
         self._proxies: Features = {}
-        self._cameras = torch.from_numpy(pairs.camera).to(self.device)
+        self._cameras = torch.from_numpy(self.camera).to(self.device)
 
     def remember(self, features: Features, epoch: int) -> None:
         """Proxies of clusters, which are means as they come, and of cameras, of unit length."""

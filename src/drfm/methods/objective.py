@@ -21,22 +21,24 @@ def contrastive(
     encoded: Encoded, labels: Tensor, memories: Mapping[str, FeatureMemory], config: LossConfig, epoch: int
 ) -> Tensor:
     """L_cc summed over the spaces (Eq. 17); ``labels`` are ``(B,)`` int64."""
-    terms = []
-    for space, features in _active(encoded, config, epoch).items():
-        memory = memories[space]
-        term = cross_resolution_contrastive(
-            features,
-            labels,
-            memory.centroids,
-            memory.groups.cluster,
-            memory.groups.origin,
-            tau=config.tau_c,
-            negatives=config.negatives,
-            denominator=config.denominator,
-            negatives_from=config.negatives_from,
-        )
-        terms.append(term)
+    active = _active(encoded, config, epoch)
+    terms = [contrast_in_space(rows, labels, memories[space], config) for space, rows in active.items()]
     return torch.stack(terms).sum()
+
+
+def contrast_in_space(features: Tensor, labels: Tensor, memory: FeatureMemory, config: LossConfig) -> Tensor:
+    """L_cc of one space (Eq. 16); ``features`` are ``(B, D)`` unit rows, ``labels`` ``(B,)`` int64."""
+    return cross_resolution_contrastive(
+        features,
+        labels,
+        memory.centroids,
+        memory.groups.cluster,
+        memory.groups.origin,
+        tau=config.tau_c,
+        negatives=config.negatives,
+        denominator=config.denominator,
+        negatives_from=config.negatives_from,
+    )
 
 
 def classification(

@@ -10,8 +10,9 @@ from drfm.labels.cpg import class_centroids
 from drfm.learning.batch import Batch
 from drfm.learning.centroids import Groups, resolution_groups
 from drfm.learning.cluster_memory import ClusterMemory
-from drfm.learning.losses import cross_resolution_contrastive, softmax_classification
+from drfm.learning.losses import softmax_classification
 from drfm.learning.memory import FeatureMemory
+from drfm.methods.objective import contrast_in_space
 from drfm.methods.one_encoder import OneEncoder
 from drfm.models.features import Features
 
@@ -50,18 +51,7 @@ class Single(OneEncoder):
         if isinstance(memory, ClusterMemory):
             return {"sc": softmax_classification(features, labels, memory.centroids)}
         assert memory is not None
-        term = cross_resolution_contrastive(
-            features,
-            labels,
-            memory.centroids,
-            memory.groups.cluster,
-            memory.groups.origin,
-            tau=config.tau_c,
-            negatives=config.negatives,
-            denominator=config.denominator,
-            negatives_from=config.negatives_from,
-        )
-        return {"cc": term}
+        return {"cc": contrast_in_space(features, labels, memory, config)}
 
     def after_step(self) -> None:
         """The features of the last batch, into the memory."""
