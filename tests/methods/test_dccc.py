@@ -92,6 +92,18 @@ def test_both_models_learn_and_the_chosen_one_is_tested(build, steps, options, r
     assert method.steps == 1
 
 
+def test_the_average_sees_statistics_of_its_batches(build, steps):
+    """Its features are those of training mode, also after it has labelled or been tested."""
+    trainer = build("dccc")
+    average = trainer.method.average.module
+    trainer._begin(0)
+    before = [b.clone() for b in average.buffers()]
+    steps(trainer, 0, 1)
+    assert average.training
+    assert any(not torch.equal(b, old) for b, old in zip(average.buffers(), before, strict=True))
+    assert all(not p.requires_grad for p in average.parameters())
+
+
 def test_the_clusterer_gets_the_radius_of_the_epoch(build):
     radii = []
 

@@ -14,7 +14,12 @@ from drfm.data.records import HR, LR
 from drfm.errors import DrfmError
 from drfm.learning.batch import Batch
 from drfm.learning.losses import cross_resolution_contrastive, softmax_classification
-from drfm.learning.losses_rivals import hard_instance, soft_instance, unified_contrastive
+from drfm.learning.losses_rivals import (
+    camera_contrastive,
+    hard_instance,
+    soft_instance,
+    unified_contrastive,
+)
 from drfm.methods import build_method
 from drfm.methods.cluster_contrast import ClusterContrast
 from drfm.methods.ice import ICE
@@ -265,7 +270,12 @@ def test_ice_has_four_losses_with_their_weights():
     torch.testing.assert_close(losses["proxy"], proxy)
     torch.testing.assert_close(losses["hard"], hard_instance(query, key, LABELS))
     torch.testing.assert_close(losses["soft"], 10 * soft_instance(query, key, weak))
-    assert losses["camera"].item() > 0
+    keys = [(k, c) for k in range(PEOPLE) for c in range(3)]
+    kept = np.arange(COUNT) < COUNT - 1
+    proxies = torch.stack([rows[kept & (k == PERSON) & (c == CAMERA)].mean(0) for k, c in keys])
+    owners, camera = torch.tensor([k for k, _ in keys]), torch.from_numpy(CAMERA[ROWS])
+    term = camera_contrastive(query, LABELS, camera, functional.normalize(proxies), owners)
+    torch.testing.assert_close(losses["camera"], 0.5 * term)
     assert "camera" not in replace_options(method, cameras=False).losses(batch(ROWS, 3), None, 0)
 
 

@@ -111,6 +111,21 @@ def test_both_begin_with_the_same_weights_and_only_one_learns_at_a_time(build, s
         assert method.labeller is (method.teacher if epoch < 2 else method.student)
 
 
+def test_the_teacher_sees_statistics_of_the_students_batches(build, steps):
+    """Its code lets the finished teacher run in training mode, without a gradient."""
+    trainer = build("purification", 4)
+    method = trainer.method
+    trainer._begin(0)
+    steps(trainer, 0, 1)
+    trainer._begin(1)
+    means = [b.clone() for name, b in method.teacher.named_buffers() if name.endswith("running_mean")]
+    steps(trainer, 1, 1)
+    after = [b for name, b in method.teacher.named_buffers() if name.endswith("running_mean")]
+    assert means
+    assert all(not torch.equal(a, b) for a, b in zip(means, after, strict=True))
+    assert all(p.grad is None for p in method.teacher.parameters())
+
+
 def test_warm_epochs_keep_labels_and_memories(build, steps):
     trainer = build("purification", 4)
     method = trainer.method
