@@ -12,7 +12,7 @@ import dense_oracle
 from made_rows import unit
 
 from drfm.errors import DrfmError
-from drfm.labels import rates, screening, sweep
+from drfm.labels import device, rates, screening, sweep
 from drfm.labels.neighbours import k_nearest
 from drfm.labels.rates import Rates
 from drfm.labels.similarity import similarity, similarity_rows
@@ -39,11 +39,23 @@ def expected(rows, k, queries=None):
     return order, np.take_along_axis(near, order, 1)
 
 
-METHODS = ("blocks", "screened", "bfloat16", "device")
+METHODS = ("blocks", "screened", "bfloat16", "device", "float16")
 
 
 def nearest(rows, k, method, **options):
-    """The neighbours by one of the exact methods; ``bfloat16`` screens in it on any machine."""
+    """The neighbours by one of the exact methods; ``bfloat16`` screens in it on any machine.
+
+    ``float16`` does on the CPU what ``device`` does on a GPU, with few candidates, so that many rows need more.
+    """
+    if method == "float16":
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(device, "_kind", lambda rows: torch.float16)
+            patch.setattr(device, "EXTRA", 2)
+            patch.setattr(device, "GROWTH", 2)
+            patch.setattr(device, "WIDEST", 4 * k)
+            found = k_nearest(torch.as_tensor(rows), k, method="device", **options)
+        assert found.facts["product"] == "torch.float16"
+        return found
     if method != "bfloat16":
         return k_nearest(rows, k, method=method, **options)
     with pytest.MonkeyPatch.context() as patch:

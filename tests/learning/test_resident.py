@@ -35,6 +35,17 @@ def test_images_on_the_device_make_the_batch_that_the_store_makes(pairs, view, b
     torch.testing.assert_close(one, two, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("source", ["hr", "lr", "native"])
+def test_consecutive_images_are_the_same_from_the_device_and_from_the_store(pairs, source):
+    there = Images(pairs, [source], torch.device("cpu"))
+    before = there.take(source, slice(1, 4))
+    there.put([source], torch.device("cpu"))
+    after = there.take(source, slice(1, 4))
+    assert isinstance(after, torch.Tensor)
+    np.testing.assert_array_equal(before, pairs.take(source, slice(1, 4)))
+    np.testing.assert_array_equal(after.numpy(), before)
+
+
 @pytest.mark.parametrize(
     ("free", "resident"), [(6 * 32 * 16 * 3 * 4, True), (6 * 32 * 16 * 3 * 4 - 1, False)]
 )

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+import drfm.models.extract
 from drfm.models.extract import extract
 from drfm.models.inputs import MEAN, STD, to_input
 from drfm.resolution.pairs import PairSet
@@ -37,6 +38,34 @@ def test_features_are_those_of_the_model_in_order(model, pairs):
         assert value.dtype == torch.float32
         assert not value.is_inference()
         torch.testing.assert_close(value.norm(dim=1), torch.ones(len(pairs)))
+
+
+def test_features_are_the_same_from_other_images_in_groups_and_ahead(model, pairs, monkeypatch):
+    whole = extract(model, pairs, device="cpu", batch_size=2)
+    monkeypatch.setattr(drfm.models.extract._Rows, "GROUP", 2)
+    taken = []
+
+    def take(source, rows):
+        taken.append((source, rows.start))
+        return torch.from_numpy(np.array(pairs.take(source, rows)))
+
+    other = extract(model, pairs, device="cpu", batch_size=2, take=take, stay=True)
+    assert taken[:3] == [("hr", 0), ("lr", 0), ("hr", 2)]
+    for name, value in whole.items():
+        assert torch.equal(other[name], value)
+    batches = [[pairs.hr[:2]], [pairs.hr[2:3]]]
+    ahead = list(drfm.models.extract._ahead(iter(batches)))
+    for one, two in zip(ahead, batches, strict=True):
+        np.testing.assert_array_equal(np.asarray(one[0]), two[0])
+
+
+def test_an_error_of_reading_ahead_is_not_lost():
+    def broken():
+        yield [np.zeros((1, 2, 2, 3), np.uint8)]
+        raise OSError("disk")
+
+    with pytest.raises(OSError, match="disk"):
+        list(drfm.models.extract._ahead(broken()))
 
 
 def test_mode_and_statistics_are_kept(model, pairs):

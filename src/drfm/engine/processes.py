@@ -77,7 +77,7 @@ class Processes:
                 gradient.copy_(mean.view_as(gradient))
 
     def whole(self, part: Tensor, count: int, device: torch.device) -> Tensor:
-        """All ``count`` rows on the CPU, from each process's :meth:`part` of them; no gradients."""
+        """All ``count`` rows, where the part lies, from each process's :meth:`part` of them; no gradients."""
         if self.count == 1:
             return part
         tallest = -(-count // self.count)
@@ -86,7 +86,7 @@ class Processes:
         parts = [torch.empty_like(padded, device=device) for _ in range(self.count)]
         dist.all_gather(parts, padded.to(device))
         edges = [count * rank // self.count for rank in range(self.count + 1)]
-        return torch.cat([parts[r][: edges[r + 1] - edges[r]].cpu() for r in range(self.count)])
+        return torch.cat([parts[r][: edges[r + 1] - edges[r]].to(part.device) for r in range(self.count)])
 
     def share_buffers(self, module: nn.Module) -> None:
         """Give every process the buffers of the first: running statistics of BatchNorm."""

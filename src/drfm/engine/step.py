@@ -21,6 +21,7 @@ class Step:
     Attributes:
         optimiser: Adam over what the method trains.
         augment: the generator of every random change of an image.
+        images: the images of the pairs, on the device where they fit.
     """
 
     def __init__(
@@ -34,7 +35,7 @@ class Step:
     ) -> None:
         self._method, self._pairs, self._config = method, pairs, config
         self._device, self._processes, self._clock = device, processes, clock
-        self._images = Images(pairs, [view.source for view in method.views], device)
+        self.images = Images(pairs, [view.source for view in method.views], device)
         trained = [p for p in method.model.parameters() if p.requires_grad]
         train = config.train
         self.optimiser = torch.optim.Adam(trained, lr=train.lr, weight_decay=train.weight_decay, fused=True)
@@ -68,5 +69,5 @@ class Step:
             self._device,
             self._method.views,
             own=self._processes.part(len(rows)),
-            images=self._images,
+            images=self.images,
         )

@@ -98,6 +98,7 @@ class Trainer:
         self.clock.watch(method)
         self._step = Step(method, pairs, config, device, processes, self.clock)
         self.optimiser, self.augment = self._step.optimiser, self._step.augment
+        self._images = self._step.images
         self._bare: float | None = None
         self._first_step = self._fresh = 0
         self._stop = self._preparing = False
@@ -179,6 +180,8 @@ class Trainer:
             batch_size=train.extract_batch,
             precision=train.precision,
             rows=self.processes.part(count),
+            take=self._images.take,
+            stay=True,
         )
         return {space: self.processes.whole(part, count, self.device) for space, part in features.items()}
 

@@ -26,7 +26,8 @@ def cluster(features: FloatRows | Tensor, config: LabelsConfig) -> Labels:
     """Cluster images by their features.
 
     Args:
-        features: ``(N, D)`` float32 rows of unit length; N may be 0.
+        features: ``(N, D)`` float32 rows of unit length; N may be 0. Of a tensor on a GPU the neighbours
+            are searched there.
         config: distance, k1, k2, algorithm and radius.
 
     Returns:
@@ -35,16 +36,16 @@ def cluster(features: FloatRows | Tensor, config: LabelsConfig) -> Labels:
     Raises:
         DrfmError: features that are not finite or not of unit length, or N too large for HDBSCAN.
     """
-    rows = unit_rows(features)
-    if len(rows) == 0:
+    count = len(features)
+    if count == 0:
         return np.empty(0, np.int64)
-    if config.cluster == "hdbscan" and len(rows) > HDBSCAN_LIMIT:
+    if config.cluster == "hdbscan" and count > HDBSCAN_LIMIT:
         raise DrfmError(
-            f"labels.cluster = hdbscan: {len(rows)} images, at most {HDBSCAN_LIMIT}; choose dbscan for more"
+            f"labels.cluster = hdbscan: {count} images, at most {HDBSCAN_LIMIT}; choose dbscan for more"
         )
     if config.cluster == "hdbscan":
-        return _hdbscan(_graph(rows, config, 1.0), config.min_samples)
-    return dbscan(_graph(rows, config, config.eps), config.eps, config.min_samples)
+        return _hdbscan(_graph(features, config, 1.0), config.min_samples)
+    return dbscan(_graph(features, config, config.eps), config.eps, config.min_samples)
 
 
 def cluster_radii(features: FloatRows | Tensor, config: LabelsConfig, eps: Sequence[float]) -> list[Labels]:
@@ -55,17 +56,16 @@ def cluster_radii(features: FloatRows | Tensor, config: LabelsConfig, eps: Seque
     """
     if config.cluster != "dbscan":
         raise DrfmError(f"labels.cluster = {config.cluster}: has no radius to vary; choose dbscan")
-    rows = unit_rows(features)
-    if len(rows) == 0:
+    if len(features) == 0:
         return [np.empty(0, np.int64) for _ in eps]
-    return dbscan_many(_graph(rows, config, max(eps)), eps, config.min_samples)
+    return dbscan_many(_graph(features, config, max(eps)), eps, config.min_samples)
 
 
-def _graph(rows: FloatRows, config: LabelsConfig, eps: float) -> csr_array:
+def _graph(features: FloatRows | Tensor, config: LabelsConfig, eps: float) -> csr_array:
     """Distances up to ``eps``."""
     if config.distance == "cosine":
-        return cosine_graph(rows, eps)
-    return jaccard_graph(rows, k1=config.k1, k2=config.k2, eps=eps, reading=config.k1_reading)
+        return cosine_graph(unit_rows(features), eps)
+    return jaccard_graph(features, k1=config.k1, k2=config.k2, eps=eps, reading=config.k1_reading)
 
 
 def cosine_graph(rows: FloatRows, eps: float) -> csr_array:

@@ -44,7 +44,7 @@ def jaccard_graph(
     shares a neighbour, and an absent pair is at distance 1 exactly.
 
     Args:
-        features: ``(N, D)`` float32 rows of unit length.
+        features: ``(N, D)`` float32 rows of unit length; of a tensor on a GPU the neighbours are found there.
         k1: neighbours in the k-reciprocal sets.
         k2: neighbours averaged in the query expansion; 1 switches it off.
         eps: largest distance kept; compared in float32.
@@ -66,7 +66,8 @@ def jaccard_graph(
         return csr_array((0, 0), dtype=np.float32)
     width = min(neighbours_needed(k1, reading), count)
     if neighbours is None:
-        neighbours = neighbours_distributed(rows, width)
+        there = isinstance(features, Tensor) and features.is_cuda
+        neighbours = neighbours_distributed(features if there else rows, width)
     if neighbours.index.shape[0] != count or neighbours.index.shape[1] < width:
         raise DrfmError(f"neighbours: shape {neighbours.index.shape}; give ({count}, {width}) or wider")
     rank = np.ascontiguousarray(neighbours.index[:, :width])

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from drfm.data.records import HR
 from drfm.resolution.pairs import PairSet, Source
 
 Store = npt.NDArray[np.uint8] | Tensor
@@ -47,6 +48,17 @@ class Images:
     def stores(self, source: Source) -> tuple[Store, ...]:
         """As :meth:`drfm.resolution.pairs.PairSet.stores`, from where the images are."""
         return tuple(self._moved.get(id(store), store) for store in self._pairs.stores(source))
+
+    def take(self, source: Source, rows: slice) -> Store:
+        """As :meth:`drfm.resolution.pairs.PairSet.take`, from where the images are."""
+        stores = self.stores(source)
+        if not all(isinstance(store, Tensor) for store in stores):
+            return self._pairs.take(source, rows)
+        parts: list[Tensor] = [torch.as_tensor(store[rows]) for store in stores]
+        if len(parts) == 1:
+            return parts[0]
+        sharp = torch.from_numpy(self._pairs.origin[rows] == HR).to(parts[0].device)
+        return torch.where(sharp[:, None, None, None], parts[0], parts[1])
 
 
 def _bytes(stores: dict[int, npt.NDArray[np.uint8]]) -> int:

@@ -1,5 +1,10 @@
 """Features of all pairs, without gradient."""
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -9,6 +14,11 @@ from drfm.models.folding import folded
 from drfm.models.inputs import to_input
 from drfm.progress import progress_bar
 from drfm.resolution.pairs import PairSet, Source
+
+Image = npt.NDArray[np.uint8] | Tensor
+"""``(B, H, W, 3)`` uint8 RGB, possibly a view of a memory map, or on a device."""
+Take = Callable[[Source, slice], Image]
+"""Images of one source and consecutive rows."""
 
 
 def extract(
@@ -20,11 +30,14 @@ def extract(
     precision: str = "float32",
     flip: bool = False,
     rows: slice = slice(None),
+    take: Take | None = None,
+    stay: bool = False,
 ) -> Features:
     """Features of every pair, in eval mode and without augmentation.
 
     Works on a copy with BatchNorm folded into the convolutions, so ``model`` itself keeps its mode and
-    its statistics. The model has to be on ``device`` already.
+    its statistics. The model has to be on ``device`` already. A GPU is not made to wait: the next images
+    are read while it works, and features are fetched in groups of batches.
 
     Args:
         model: a model of :func:`~drfm.models.build.build_model`, or any module that says which images of a
@@ -35,26 +48,79 @@ def extract(
         precision: arithmetic of the encoders, ``float32`` or ``bfloat16``.
         flip: average each feature with that of the mirrored pair, and normalise again (G7).
         rows: consecutive pairs to which to keep, all by default.
+        take: where images of consecutive rows come from; the pairs' own by default. Bytes that lie on
+            the device already need not travel.
+        stay: leave the features on ``device``.
 
     Returns:
-        ``(N, D)`` float32 rows of unit length on the CPU, for each space that the model has.
+        ``(N, D)`` float32 rows of unit length for each space that the model has; on the CPU unless ``stay``.
     """
     device = torch.device(device)
-    features: Features = {}
     first, last, _ = rows.indices(len(pairs))
-    network = folded(model)
+    network, home = folded(model), device if stay else torch.device("cpu")
     views: tuple[Source, ...] = getattr(model, "views", ("hr", "lr"))
+    read = take or pairs.take
+    # No pairs make one empty batch, which knows the spaces and D.
+    spans = [slice(at, min(at + batch_size, last)) for at in range(first, max(first + 1, last), batch_size)]
+    batches = ([read(source, some) for source in views] for some in spans)
+    made = _Rows(last - first, home)
     with progress_bar("extract", last - first) as bar:
-        # No pairs make one empty batch, which knows the spaces and D.
-        for start in range(first, max(first + 1, last), batch_size):
-            some = slice(start, min(start + batch_size, last))
-            images = [to_input(pairs.take(source, some), device) for source in views]
-            for name, value in encode_batch(network, images, precision, flip).items():
-                if start == first:
-                    features[name] = torch.empty(last - first, value.shape[1])
-                features[name][start - first : some.stop - first] = value.cpu()
-            bar.advance(len(images[0]))
-    return features
+        for images in batches if device.type == "cpu" else _ahead(batches):
+            inputs = [to_input(image, device) for image in images]
+            made.add(encode_batch(network, inputs, precision, flip))
+            bar.advance(len(inputs[0]))
+    return made.features()
+
+
+class _Rows:
+    """Features of consecutive batches, moved in groups to where they are wanted: each move is a wait."""
+
+    GROUP = 32
+
+    def __init__(self, count: int, home: torch.device) -> None:
+        self._count, self._home, self._at = count, home, 0
+        self._done: Features = {}
+        self._waiting: list[Features] = []
+
+    def add(self, batch: Features) -> None:
+        """Take the features of the next rows."""
+        self._waiting.append(batch)
+        if len(self._waiting) == self.GROUP:
+            self._move()
+
+    def features(self) -> Features:
+        """All of them."""
+        self._move()
+        return self._done
+
+    def _move(self) -> None:
+        if not self._waiting:
+            return
+        for name in self._waiting[0]:
+            part = torch.cat([batch[name] for batch in self._waiting])
+            if name not in self._done:
+                self._done[name] = torch.empty(self._count, part.shape[1], device=self._home)
+            self._done[name][self._at : self._at + len(part)] = part
+        self._at += len(part)
+        self._waiting = []
+
+
+def _ahead(batches: Iterator[list[Image]]) -> Iterator[list[Image]]:
+    """The same batches, each read by another thread while the one before is worked on."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(_pinned, batches)
+        while (images := coming.result()) is not None:
+            coming = reader.submit(_pinned, batches)
+            yield images
+
+
+def _pinned(batches: Iterator[list[Image]]) -> list[Image] | None:
+    """The next batch in memory that a GPU fetches by itself, or ``None`` at the end."""
+    images = next(batches, None)
+    if images is None or isinstance(images[0], Tensor):
+        return images
+    held = [torch.from_numpy(np.array(image, dtype=np.uint8, order="C")) for image in images]
+    return [image.pin_memory() if torch.cuda.is_available() else image for image in held]
 
 
 @torch.inference_mode()
