@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 
 ROOMS = (
-    "config", "data", "resolution", "models", "labels", "learning",
+    "config", "data", "video", "resolution", "models", "labels", "learning",
     "methods", "engine", "evaluation", "gallery", "serving", "recipes", "cli",
 )  # fmt: skip
-EXTRAS = ("matplotlib", "transformers", "h5py", "faiss", "huggingface_hub", "tensorboard", "pymilvus", "av")
+EXTRAS = (
+    "matplotlib", "transformers", "h5py", "faiss", "huggingface_hub", "tensorboard", "pymilvus", "av",
+    "onnxruntime", "trackers", "supervision",
+)  # fmt: skip
 LEAVES = ("errors", "files", "hub", "progress")
 SOURCE = Path(__file__).parents[1] / "src" / "drfm"
-TORCH_FREE = ("config", "data", "cli", *LEAVES)
+TORCH_FREE = ("config", "data", "video", "cli", *LEAVES)
 
 
 def modules(room: str) -> list[Path]:

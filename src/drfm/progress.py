@@ -21,8 +21,11 @@ class _Silent:
 
 
 @contextmanager
-def progress_bar(title: str, total: int) -> Iterator[Bar]:
-    """A bar over ``total`` steps with elapsed and remaining time, on stderr, only if that is a terminal."""
+def progress_bar(title: str, total: int | None) -> Iterator[Bar]:
+    """A bar over ``total`` steps with elapsed and remaining time, on stderr, only if that is a terminal.
+
+    Without a ``total`` it counts the steps alone.
+    """
     if not sys.stderr.isatty():
         yield _Silent()
         return

@@ -13,6 +13,7 @@ from drfm.cli import (
     bundle,
     calibrate,
     config,
+    crops,
     data,
     evaluate,
     export,
@@ -39,6 +40,7 @@ app = App(
     help_format="markdown",
 )
 app.command(data.app)
+app.command(crops.crops)
 app.command(train.train)
 app.command(evaluate.evaluate)
 app.command(report.report)

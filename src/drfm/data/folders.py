@@ -60,6 +60,8 @@ def _camera(name: str) -> int | None:
 def read_csv(root: Path) -> Dataset:
     """A list ``path[,person][,camera][,resolution][,split]`` with a header line.
 
+    Columns ``time`` and ``track``, which lists for galleries have, are not read.
+
     Paths are relative to the list. Persons and cameras may be numbers or words; words
     are numbered by their sorted order, from 0. Empty cells are unknown, person -1 is junk.
     ``resolution`` is ``hr`` or ``lr``; ``split`` is ``train``, ``query`` or ``gallery`` (or ``test``).
@@ -79,7 +81,7 @@ def read_csv(root: Path) -> Dataset:
             rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DrfmError(f"{path}: cannot be read as a CSV list ({error})") from None
-    known = {"path", "person", "camera", "resolution", "split"}
+    known = {"path", "person", "camera", "resolution", "split", "time", "track"}
     unknown = [name for name in columns if name not in known]
     if "path" not in columns or unknown:
         found = f"column {unknown[0]!r}" if unknown else "no column 'path'"

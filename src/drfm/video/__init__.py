@@ -1,0 +1,1 @@
+"""Person crops from a video or a folder of frames; without torch."""
