@@ -50,7 +50,8 @@ def test_without_a_calibration_it_says_so(client, service, blurry):
     told = search(client, blurry)
     assert {line["verdict"] for line in told["results"]} == {"not calibrated"}
     assert "not calibrated" in told["warning"]
-    assert client.get("/api/about").json()["calibrated"] is False
+    about = client.get("/api/about").json()
+    assert (about["calibrated"], about["labelled"], about["rates"]) == (False, False, None)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +153,7 @@ def test_why_shows_both_sides(client, blurry):
     assert set(why) == {"query", "match"}
     for side in why.values():
         assert [view["space"] for view in side] == ["hr", "lr"]
+        assert sum(view["made"] for view in side) == 1
         for view in side:
             plain, lit = (Image.open(io.BytesIO(base64.b64decode(view[key]))) for key in ("image", "map"))
             assert plain.size == lit.size

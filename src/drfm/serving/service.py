@@ -85,6 +85,8 @@ class Service:
             "lr_below": self.encoder.preprocessing.lr_below,
             "super_resolution": "network" if "sr_checksum" in record["encoder"]["sr"] else "interpolation",
             "calibrated": calibration is not None,
+            "labelled": calibration is not None and calibration["labelled"],
+            "rates": None if calibration is None else dict(calibration["rates"]),
             "evidence_from": None if calibration is None else calibration["evidence_from"],
             "calibration_notes": [] if calibration is None else list(calibration["notes"]),
             "licence": list(record["licence"]),

@@ -174,12 +174,15 @@ def _add_images(app: FastAPI, service: Service) -> None:
 
     @app.get("/api/queries/{query}/why/{image}", tags=["images"])
     def why(query: str, image: int) -> dict[str, Any]:
-        """Maps of what made the two similar: PNG files in base64, for the query and for the match."""
+        """Maps of what made the two similar: PNG files in base64, for the query and for the match.
+
+        What is ``made`` is a twin and was not captured; detail in an enlarged one is invented.
+        """
         sides = service.why(query, image)
         return {
             name: [
-                {"space": view, "image": _text(plain), "map": _text(lit)}
-                for view, (plain, lit) in side.items()
+                {"space": view, "made": made, "image": _text(plain), "map": _text(lit)}
+                for view, (plain, lit, made) in side.items()
             ]
             for name, side in zip(("query", "match"), sides, strict=True)
         }

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 
+from drfm.data.records import HR
 from drfm.evaluation.explain import Maps, explain_pair, overlay
 from drfm.gallery.torch_engine import TorchEncoder
 from drfm.models.inputs import to_input
 from drfm.resolution.pairs import PairSet, Source
 from drfm.serving.answers import Pixels
 
-Side = dict[Source, tuple[Pixels, Pixels]]
-"""For each image that the model takes, ``hr`` and ``lr`` or the only one: the image, and its map over it."""
+Side = dict[Source, tuple[Pixels, Pixels, bool]]
+"""For each image that the model takes, ``hr`` and ``lr`` or the only one: the image, its map over it, and
+whether it is a twin, which was made, and no capture."""
 
 
 def maps(encoder: TorchEncoder, query: Pixels, match: Pixels) -> tuple[Side, Side]:
@@ -32,4 +34,5 @@ def maps(encoder: TorchEncoder, query: Pixels, match: Pixels) -> tuple[Side, Sid
 
 def _side(pairs: PairSet, row: int, views: Sequence[Source], heat: Maps) -> Side:
     shown = {view: pairs.take(view, slice(row, row + 1))[0] for view in views}
-    return {view: (image, overlay(image, heat[view])) for view, image in shown.items()}
+    captured = ("native", "hr" if pairs.origin[row] == HR else "lr")
+    return {view: (image, overlay(image, heat[view]), view not in captured) for view, image in shown.items()}

@@ -38,10 +38,22 @@ function list(node, lines) {
   node.replaceChildren(...lines.map((line) => make("li", {}, line)));
 }
 
+function count(number) {
+  return number.toLocaleString("en");
+}
+
+function wrong(message) {
+  show(el("error"), message);
+  if (message) el("error").scrollIntoView({ block: "nearest" });
+}
+
 async function begin() {
   about = await ask("api/about");
   const cameras = about.cameras.length === 1 ? "1 camera" : `${about.cameras.length} cameras`;
-  el("about").textContent = `${about.images.toLocaleString("en")} images${about.cameras.length ? `, ${cameras}` : ""} in ${about.gallery}`;
+  const place = about.gallery.replace(/\/+$/, "").split("/").at(-1);
+  el("about").textContent = `Gallery “${place}”: ${count(about.images)} images${about.cameras.length ? `, ${cameras}` : ""}`;
+  el("about").title = about.gallery;
+  el("uncalibrated").hidden = about.calibrated;
   for (const camera of about.cameras) {
     const box = make("input", { type: "checkbox", name: "camera", value: camera });
     el("cameras").querySelector(".checks").append(make("label", {}, box, camera));
@@ -73,13 +85,17 @@ async function search(file) {
   const given = choices();
   if (!file) given.append("query", now.query);
   document.body.classList.add("busy");
+  wrong("");
   el("status").textContent = "Searching…";
   try {
     const body = file ? { method: "POST", body: file, headers: { "Content-Type": file.type || "application/octet-stream" } } : { method: "POST" };
     const told = await ask(`api/search?${given}`, body);
     if (mine === turn) answer(told, Boolean(file));
   } catch (error) {
-    if (mine === turn) el("status").textContent = error.message;
+    if (mine === turn) {
+      el("status").textContent = now ? "The answer below is the one before." : "";
+      wrong(error.message);
+    }
   } finally {
     if (mine === turn) document.body.classList.remove("busy");
   }
@@ -90,11 +106,13 @@ function answer(told, fresh) {
   const address = `api/queries/${told.query}`;
   if (fresh) showQuery(told, address);
   const found = told.results.length;
-  const filtered = Object.keys(told.filter).length ? " that fit the filters" : "";
-  el("status").textContent = found ? `${found} most similar images${filtered}, best first.` : `No images${filtered}.`;
+  const filtered = Object.keys(told.filter).length ? " of those that fit the filters" : "";
+  el("status").textContent = found ? `The ${count(found)} most similar images${filtered}, best first.`
+    : filtered ? "No image fits the filters." : "The gallery is empty.";
+  el("start").hidden = true;
   show(el("warning"), told.warning);
   el("read").hidden = !found;
-  el("verdicts").textContent = meaning(told);
+  list(el("verdicts"), meaning(told));
   el("list").replaceChildren(...told.results.map(card));
   el("exports").hidden = el("personal").hidden = !found;
   el("csv").href = `${address}/export.csv`;
@@ -103,9 +121,13 @@ function answer(told, fresh) {
 }
 
 function meaning(told) {
-  if (!told.calibrated) return "Not calibrated: for this model nobody measured which similarity means something.";
-  return "Likely, possible: at this size of crop, few images of other people are this similar. " +
-    "With many images in a gallery some of them still are. No evidence: the similarity says nothing.";
+  if (!told.calibrated || !about) return ["Not calibrated: for this model nobody measured which similarity means something."];
+  const chance = (rate) => `at this size of crop, at most about 1 in ${count(Math.round(1 / rate))} images of other people is this similar`;
+  const many = Math.round(about.rates.possible * about.images);
+  const lines = [`Possible: ${chance(about.rates.possible)}` + (many ? `; among all ${count(about.images)} images expect ${count(many)} by chance.` : ".")];
+  if (about.labelled) lines.push(`Likely: ${chance(about.rates.likely)}.`);
+  else lines.push("These limits were found without labels, so that nothing is called likely. Trust them little.");
+  return [...lines, "No evidence: the similarity says nothing."];
 }
 
 function showQuery(told, address) {
@@ -117,10 +139,13 @@ function showQuery(told, address) {
   const network = about && about.super_resolution === "network";
   el("twin-name").textContent = blurry ? (network ? "Super-resolved" : "Enlarged") : "Made smaller";
   el("twin").alt = blurry ? "Your crop, enlarged; the detail is invented" : "Your crop, made smaller";
-  el("twin-note").textContent = "as the model sees it";
-  show(el("invented"), blurry
-    ? "Invented detail is no evidence. The larger picture is a guess that helps the model; do not show it as what was there, and do not run face recognition on it."
-    : "");
+  el("twin-note").textContent = blurry ? "for the model; detail is invented" : "for the model";
+  el("invented").hidden = !blurry;
+  el("shape").hidden = told.width <= told.height;
+}
+
+function clock(time) {
+  return time === null ? null : time.replace("T", " ").replace("+00:00", " UTC");
 }
 
 function card(hit) {
@@ -131,7 +156,7 @@ function card(hit) {
   frame.append(picture);
   const kind = { likely: "likely", possible: "possible" }[hit.verdict] || "none";
   const meta = make("p", { class: "meta" }, make("b", {}, hit.path.split("/").at(-1)));
-  const known = [["camera", hit.camera], ["time", hit.time], ["person", hit.person], ["track", hit.track], ...Object.entries(hit.fields)];
+  const known = [["camera", hit.camera], ["time", clock(hit.time)], ["person", hit.person], ["track", hit.track], ...Object.entries(hit.fields)];
   for (const [key, value] of known) if (value !== null) meta.append(make("br"), `${key} ${value}`);
   meta.title = hit.path;
   const marks = ["right", "wrong"].map((mark) => make("button", {
@@ -173,9 +198,9 @@ async function setMark(item, hit, mark) {
     });
     hit.mark = mark;
     paint(item, mark);
-    el("status").textContent = mark === "none" ? `Mark of image ${hit.rank} taken back.` : `Image ${hit.rank} marked ${mark}.`;
+    el("told").textContent = mark === "none" ? `Mark of image ${hit.rank} taken back.` : `Image ${hit.rank} marked ${mark}.`;
   } catch (error) {
-    el("status").textContent = error.message;
+    wrong(error.message);
   }
 }
 
@@ -198,15 +223,15 @@ async function explain(hit) {
 }
 
 function side(title, views) {
-  const names = { hr: "sharp space", lr: "blurry space", native: "as given" };
   const box = make("div", { class: "side" }, make("h3", {}, title));
   for (const view of views) {
-    for (const [what, data] of [["", view.image], [", map", view.map]]) {
+    const name = !view.made ? "as captured" : view.space === "hr" ? "enlarged; detail is invented" : "made smaller";
+    for (const [what, data] of [[name, view.image], ["what speaks for it", view.map]]) {
       const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
       const source = URL.createObjectURL(new Blob([bytes], { type: "image/png" }));
-      const picture = make("img", { src: source, alt: `${title}, ${names[view.space]}${what}` });
+      const picture = make("img", { src: source, alt: `${title}, ${name}${data === view.map ? ", with its map" : ""}` });
       picture.addEventListener("load", () => URL.revokeObjectURL(source));
-      box.append(make("figure", {}, make("div", { class: "frame" }, picture), make("figcaption", {}, `${names[view.space]}${what}`)));
+      box.append(make("figure", {}, make("div", { class: "frame" }, picture), make("figcaption", {}, what)));
     }
   }
   return box;
@@ -223,5 +248,7 @@ document.addEventListener("dragover", (event) => { event.preventDefault(); el("d
 document.addEventListener("dragleave", () => el("drop").classList.remove("over"));
 document.addEventListener("drop", (event) => { event.preventDefault(); el("drop").classList.remove("over"); take(event.dataTransfer.files); });
 el("filters").addEventListener("submit", (event) => { event.preventDefault(); if (now) search(null); });
+el("to-law").addEventListener("click", () => { el("law").open = true; });
+el("choice").open = matchMedia("(min-width: 52.01rem)").matches; // on a telephone the answer comes first
 el("close").addEventListener("click", () => el("why").close());
-begin().catch((error) => { el("about").textContent = error.message; });
+begin().catch((error) => { el("about").textContent = "The gallery cannot be shown."; wrong(error.message); });
