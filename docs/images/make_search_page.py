@@ -3,8 +3,8 @@
     python docs/images/make_search_page.py --work /tmp/search-page
 
 It draws people, trains on them for some minutes, opens the page in Debian's Chromium and takes the picture.
-What the page shows is what this model found. `--all FOLDER` takes pictures light and dark, wide and narrow, of
-the page before a search, of the answer, and of the explanation.
+What the page shows is what this model found; marks follow the names of the files. `--all FOLDER` takes
+pictures light and dark, wide and narrow, of the page before a search, of the answer, and of the explanation.
 """
 
 import argparse
@@ -37,8 +37,8 @@ PERSONS, TEST_PERSONS, SHOTS = 60, 40, 6
 NOON = 1_777_636_800.0  # 2026-05-01T12:00:00Z
 CAMERAS = ("entrance", "platform", "stairs")
 WIDE, NARROW = (1280, 940), (390, 844)
-MARKED = 2
-"""Images of the answer that are marked before the picture is taken."""
+MARKED = 3
+"""Images of the answer that are marked, right or wrong as their names say, before the picture is taken."""
 
 
 def prepare(work: Path) -> tuple[Path, Path, Path]:
@@ -93,9 +93,9 @@ def ask(page: Page, crop: Path) -> None:
     page.set_input_files("#file", crop)
     page.wait_for_selector(".hit")
     page.wait_for_load_state("networkidle")
-    for rank in range(MARKED):
-        page.locator(".hit .right").nth(rank).click()
-    page.locator(".hit .wrong").nth(MARKED).click()
+    for place in page.locator(".hit").all()[:MARKED]:
+        same = crop.name[:4] in place.locator(".meta b").inner_text()[:4]
+        place.locator("button.right" if same else "button.wrong").click()
     page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
     page.wait_for_timeout(400)
 

@@ -274,7 +274,7 @@ def test_why_shows_both_images_with_their_maps(page, crop):
     assert page.locator("#maps h3").all_inner_texts() == ["Your crop", "Gallery image 2"]
     assert "not that it is right" in page.inner_text("#why")
     captions = page.locator("#maps figcaption").all_inner_texts()
-    assert captions[::2] == ["enlarged; detail is invented", "as captured", "as captured", "made smaller"]
+    assert captions[::2] == ["enlarged, invented", "as captured", "as captured", "made smaller"]
     page.click("#close")
     assert page.is_hidden("#why")
 

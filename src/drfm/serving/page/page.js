@@ -225,7 +225,7 @@ async function explain(hit) {
 function side(title, views) {
   const box = make("div", { class: "side" }, make("h3", {}, title));
   for (const view of views) {
-    const name = !view.made ? "as captured" : view.space === "hr" ? "enlarged; detail is invented" : "made smaller";
+    const name = !view.made ? "as captured" : view.space === "hr" ? "enlarged, invented" : "made smaller";
     for (const [what, data] of [[name, view.image], ["what speaks for it", view.map]]) {
       const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
       const source = URL.createObjectURL(new Blob([bytes], { type: "image/png" }));
