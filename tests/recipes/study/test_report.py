@@ -77,6 +77,29 @@ def test_each_study_draws_its_figure(out, show, name):
     assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_run_that_failed_says_why(out):
+    reasons = {
+        "SMALL/a/seed3": "a disk <full>",
+        "SMALL/b/seed1": "an old failure",
+        "OTHER/a/seed1": "elsewhere",
+    }
+    write_json(out / "failed.json", reasons)
+    html = report_study(study(), DATA, out).read_text()
+    assert "<li>a/seed3: a disk &lt;full&gt;</li>" in html
+    table = (out / "table.md").read_text()
+    assert "- a/seed3: a disk <full>" in table
+    assert "old failure" not in html + table, "that run is finished by now"
+    assert "elsewhere" not in html + table
+
+
+def test_maps_that_cannot_be_drawn_leave_the_rest(out):
+    """The benchmark was moved, say."""
+    write_json(out / "SMALL/b/seed1/model/model.json", {})
+    html = report_study(study(), DATA, out).read_text()
+    assert "Not drawn. " in html
+    assert "35.0 ± 7.1" in html
+
+
 def test_a_study_without_a_finished_run_says_so(tmp_path):
     html = report_study(study(), DATA, tmp_path).read_text()
     assert "No run is finished" in html

@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from drfm.errors import DrfmError
-from drfm.files import read_json
+from drfm.files import folder_lock, read_json
 from drfm.recipes.study import run as runner
 from drfm.recipes.study.plan import Cell, Data, Study
 from drfm.recipes.study.run import run_study
@@ -57,6 +58,43 @@ def test_a_failing_cell_stops_nothing_and_says_why(tmp_path):
     assert sorted(read_json(tmp_path / "failed.json")) == ["ONE/bad/seed1", "ONE/bad/seed2"]
     assert set(state.failed.values()) == {"labels.t = 0.5: a bad day"}
     assert any(line.startswith("ONE/bad/seed1: FAILED (labels.t = 0.5: a bad day)") for line in said)
+
+
+def test_a_floor_that_cannot_be_tested_stops_nothing(tmp_path):
+    cells = (Cell("pixels", floor="pixels"), Cell("a"))
+    said = []
+    state = run_study(Study("s", "S", cells, (1,)), DATA[:1], tmp_path, say=said.append)
+    assert [path.parent.name for path in state.done] == ["a"]
+    assert list(read_json(tmp_path / "failed.json")) == ["ONE/pixels/seed1"]
+    assert any(line.startswith("ONE/pixels/seed1: FAILED (bench/one") for line in said)
+    assert state.line() == "1 done, 0 running, 1 failed, 0 waiting"
+
+
+def test_a_run_under_way_elsewhere_is_waited_for(tmp_path):
+    """Such as one that outlived its study, which was killed."""
+    good = Study("good", "Good", (Cell("a"), Cell("b")), (1,))
+    run_study(good, DATA[:1], tmp_path)
+    finished = tmp_path / "ONE/a/seed1"
+    record = (finished / "record.json").read_bytes()
+    (finished / "record.json").unlink()
+    said, freed = [], threading.Event()
+
+    def elsewhere():
+        with folder_lock(finished):
+            held.set()
+            while not any("under way in another process" in line for line in said):
+                time.sleep(0.01)
+            (finished / "record.json").write_bytes(record)
+        freed.set()
+
+    held = threading.Event()
+    threading.Thread(target=elsewhere).start()
+    assert held.wait(60)
+    state = run_study(good, DATA[:1], tmp_path, say=said.append)
+    assert freed.wait(60)
+    assert (len(state.done), state.failed) == (2, {})
+    assert sorted(starts(tmp_path)) == ["a/seed1", "b/seed1"]
+    assert sum("under way" in line for line in said) == 1
 
 
 def test_nothing_is_done_twice(tmp_path):

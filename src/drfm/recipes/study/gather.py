@@ -1,13 +1,13 @@
 """From run folders to the numbers of a study."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from drfm.engine.journal import Journal
 from drfm.files import read_json
-from drfm.recipes.study.plan import Cell, Data, Study
+from drfm.recipes.study.plan import FAILED, Cell, Data, Study
 
 SCORES = {
     "exact/rank1": "Rank-1",
@@ -52,11 +52,18 @@ class Gathered:
         study: the grid.
         data: benchmarks.
         outcomes: benchmark and cell to what is finished of it, by ascending seed.
+        failed: ``BENCHMARK/CELL/seedN`` to the reason in one line.
     """
 
     study: Study
     data: Sequence[Data]
     outcomes: dict[tuple[str, str], list[Outcome]]
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+    def failures(self, data: Data) -> dict[str, str]:
+        """What failed on one benchmark: ``CELL/seedN`` to the reason."""
+        own = f"{data.name}/"
+        return {run.removeprefix(own): why for run, why in self.failed.items() if run.startswith(own)}
 
     def of(self, data: Data, cell: Cell) -> list[Outcome]:
         """The outcomes of one cell on one benchmark."""
@@ -74,7 +81,9 @@ def gather(study: Study, data: Sequence[Data], out: Path) -> Gathered:
             found[each.name, cell.name] = [
                 _outcome(seed, run, stage) for seed, run in runs if (run / f"{stage}.json").exists()
             ]
-    return Gathered(study, data, found)
+    done = {str(outcome.run.relative_to(out)) for outcomes in found.values() for outcome in outcomes}
+    noted = read_json(out / FAILED) if (out / FAILED).exists() else {}
+    return Gathered(study, data, found, {run: why for run, why in noted.items() if run not in done})
 
 
 def _outcome(seed: int, run: Path, stage: str) -> Outcome:

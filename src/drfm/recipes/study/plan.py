@@ -11,6 +11,8 @@ from drfm.errors import DrfmError
 
 SHOWS = ("table", "parameter", "labels", "distances")
 """What is made of the runs, beside the table that every study has: nothing, Figures 4 and 5, 6, or 7."""
+FAILED = "failed.json"
+"""File in a study's folder: the runs that failed the last time, and why."""
 FLOORS = ("pixels", "untrained")
 """Cells that need no training: raw pixels, and another cell's model before its first step."""
 

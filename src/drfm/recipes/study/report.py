@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from drfm.evaluation.page import page, section
+from drfm.errors import DrfmError
+from drfm.evaluation.page import page, section, unordered
 from drfm.files import write_atomic, write_json
 from drfm.recipes.reporting import explanations
 from drfm.recipes.study.figures import drawn
@@ -33,7 +34,10 @@ def report_study(study: Study, data: Sequence[Data], out: Path) -> Path:
     for name, figure in figures.items():
         for ending in endings:
             figure.save(out / f"{name}{ending}")
-    parts = [section(each.name, caption(gathered, each), _table(gathered, each, out)) for each in data]
+    parts = [
+        section(each.name, caption(gathered, each), _table(gathered, each, out), _failures(gathered, each))
+        for each in data
+    ]
     parts += [section(figure.title, "", figure.html()) for figure in figures.values()]
     parts += [_maps(gathered, each, out) for each in data if study.show == "table"]
     write_atomic(out / "report.html", page(study.title, f"<h1>{escape(study.title)}</h1>" + "\n".join(parts)))
@@ -46,11 +50,15 @@ def _maps(gathered: Gathered, data: Data, out: Path) -> str:
     outcomes = gathered.of(data, compared)
     if not outcomes or not (outcomes[0].run / "model" / "model.json").exists():
         return ""
-    sheet = explanations(outcomes[0].run)
+    title = f"{compared.name} on {data.name}, explained"
+    try:
+        sheet = explanations(outcomes[0].run)
+    except DrfmError as error:  # the benchmark was moved, say; the tables do not depend on it
+        return section(title, "", f'<p class="soft">Not drawn. {escape(str(error))}</p>')
     write_atomic(out / f"maps-{data.name}.svg", sheet.svg())
     write_atomic(out / f"maps-{data.name}.png", sheet.png())
     words = "Where the similarity of a query and its match comes from, by Grad-CAM. It proves nothing."
-    return section(f"{compared.name} on {data.name}, explained", words, sheet.html())
+    return section(title, words, sheet.html())
 
 
 def _table(gathered: Gathered, data: Data, out: Path) -> str:
@@ -59,6 +67,12 @@ def _table(gathered: Gathered, data: Data, out: Path) -> str:
     top = "".join(f"<th>{escape(title)}</th>" for title in head)
     body = "".join(_row(gathered.of(data, line[0]), out, *line[:3]) for line in rows(gathered, data))
     return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _failures(gathered: Gathered, data: Data) -> str:
+    """The runs that are missing from the table because they failed, and why; empty without any."""
+    lines = unordered([f"{run}: {reason}" for run, reason in gathered.failures(data).items()])
+    return f"<h3>Runs that failed</h3>{lines}" if lines else ""
 
 
 def _row(

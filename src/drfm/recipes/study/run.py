@@ -14,9 +14,9 @@ from typing import IO, Any
 from drfm.config.describe import show
 from drfm.config.load import differences, from_dict, to_yaml
 from drfm.errors import DrfmError
-from drfm.files import folder_lock, read_json, write_atomic, write_json
+from drfm.files import folder_lock, is_locked, read_json, write_atomic, write_json
 from drfm.recipes.facts import RECORD, free_options, read_record
-from drfm.recipes.study.plan import Data, Job, Study, jobs
+from drfm.recipes.study.plan import FAILED, Data, Job, Study, jobs
 
 Say = Callable[[str], None]
 _COMMAND = (sys.executable, "-c", "import sys; from drfm.cli import main; sys.exit(main())")
@@ -31,7 +31,7 @@ class State:
     Attributes:
         jobs: every run.
         done: finished runs, this time or before.
-        failed: run to the reason in one line.
+        failed: run to the reason in one line; floors that could not be tested are among them.
         running: runs under way.
     """
 
@@ -42,7 +42,8 @@ class State:
 
     def line(self) -> str:
         """Counts, for people."""
-        rest = len(self.jobs) - len(self.done) - len(self.failed) - len(self.running)
+        settled = {*self.done, *self.failed, *self.running}
+        rest = sum(job.run not in settled for job in self.jobs)
         counts = {"done": self.done, "running": self.running, "failed": self.failed}
         return ", ".join([*(f"{len(runs)} {word}" for word, runs in counts.items()), f"{rest} waiting"])
 
@@ -60,6 +61,9 @@ def run_study(
     say: Say = lambda line: None,
 ) -> State:
     """Train every run that is missing or was cut; a run that fails does not stop the others.
+
+    A run that another process has under way, such as one that outlived a study that was killed, is waited
+    for and not begun a second time.
 
     Args:
         study: the grid.
@@ -85,11 +89,11 @@ def run_study(
         waiting = [job for job in state.jobs if job.run not in state.done]
         say(f"{study.title}: {len(state.jobs)} runs, {state.line()}")
         places = list(devices) or [""] * max(1, at_once)
-        _floors(study, state, out, skip_bad)
+        _floors(study, state, out, skip_bad, say)
         with _interruptible(), _table(state):
             _work(waiting, places, state, out, skip_bad, say)
         failed = {str(run.relative_to(out)): reason for run, reason in state.failed.items()}
-        write_json(out / "failed.json", failed)
+        write_json(out / FAILED, failed)
     return state
 
 
@@ -111,14 +115,18 @@ def finished(job: Job) -> bool:
     return "headline" in record
 
 
-def _floors(study: Study, state: State, out: Path, skip_bad: bool) -> None:
+def _floors(study: Study, state: State, out: Path, skip_bad: bool, say: Say) -> None:
     """Test raw pixels once on each benchmark, where the study has such a cell."""
     from drfm.recipes.study.pixels import rank_pixels
 
     for cell in (cell for cell in study.cells if cell.floor == "pixels"):
         for job in {job.data.name: job for job in reversed(state.jobs)}.values():
             run = out / job.data.name / cell.folder / f"seed{study.seeds[0]}"
-            rank_pixels(job.data, run, job.resolved.config, out / "cache", skip_bad)
+            try:
+                rank_pixels(job.data, run, job.resolved.config, out / "cache", skip_bad)
+            except DrfmError as error:
+                state.failed[run] = str(error)
+                say(f"{run.relative_to(out)}: FAILED ({error}); {state.line()}")
 
 
 @dataclass
@@ -132,12 +140,20 @@ class _Process:
 
 def _work(waiting: list[Job], places: list[str], state: State, out: Path, skip_bad: bool, say: Say) -> None:
     free, running = list(places), list[_Process]()
+    elsewhere = set[Path]()
     try:
         while waiting or running:
-            while waiting and free:
-                process = _start(waiting.pop(0), free.pop(0), len(places), out, skip_bad)
+            while free and (job := next((job for job in waiting if not is_locked(job.run)), None)):
+                waiting.remove(job)
+                if finished(job):  # meanwhile, elsewhere
+                    state.done.add(job.run)
+                    continue
+                process = _start(job, free.pop(0), len(places), out, skip_bad)
                 running.append(process)
                 state.running.add(process.job.run)
+            for run in [job.run for job in waiting if free and job.run not in elsewhere]:
+                elsewhere.add(run)
+                say(f"{run.relative_to(out)}: under way in another process; waiting for it to end")
             time.sleep(_PAUSE)
             for process in [each for each in running if each.process.poll() is not None]:
                 running.remove(process)

@@ -106,6 +106,8 @@ def markdown(gathered: Gathered) -> str:
             cells = [cell.name, *shown, str(beside or ""), str(count)]
             lines.append("| " + " | ".join(cells) + " |")
         parts += [f"## {data.name}", "\n".join(lines), caption(gathered, data)]
+        failures = [f"- {run}: {reason}" for run, reason in gathered.failures(data).items()]
+        parts += ["Runs that failed:", "\n".join(failures)] if failures else []
     return "\n\n".join(parts) + "\n"
 
 
