@@ -64,3 +64,9 @@ def test_a_binary_file_is_no_list(tmp_path):
     path.write_bytes(b"\xff\xfe\x00path")
     with pytest.raises(DrfmError, match="cannot be read as a CSV list"):
         read_dataset("csv", path)
+
+
+def test_columns_for_galleries_are_not_read(tmp_path):
+    text = "path,camera,time,track\na.png,door,2026-05-01T14:30:00+00:00,door-1\n"
+    (record,) = read_dataset("csv", write(tmp_path, text)).records
+    assert (record.name, record.camera, record.person) == ("a.png", 0, UNKNOWN)
