@@ -107,6 +107,9 @@ def test_running_again_changes_nothing_and_other_choices_replace(walk, tmp_path)
     assert content() == first
     cut_crops(walk[0], out, boxes=walk[1], choices=CropChoices(per_track=1))
     assert len(rows(out)) == 1
+    (out / "gate" / ".0.png.killed").touch()
+    cut_crops(walk[0], out, boxes=walk[1], choices=CropChoices(per_track=1))
+    assert not (out / "gate" / ".0.png.killed").exists()
     assert [path.relative_to(out).as_posix() for path in out.rglob("*.png")] == [rows(out)[0]["path"]]
 
 

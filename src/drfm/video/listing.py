@@ -93,8 +93,10 @@ class CropFolder:
         write_atomic(self.out / LIST, text.getvalue())
         named = {row["path"] for row in self._rows}
         try:
-            for path in (self.out / self.prefix).glob("*.png"):
-                if f"{self.prefix}/{path.name}" not in named:
+            for path in (self.out / self.prefix).glob("*"):
+                # A killed run also leaves hidden files that have not got their name yet.
+                ours = path.suffix == ".png" or path.name.startswith(".")
+                if ours and f"{self.prefix}/{path.name}" not in named:
                     path.unlink()
         except OSError as error:
             raise write_error(self.out / self.prefix, error) from None
