@@ -7,7 +7,8 @@ BENCHMARK is MLR-Market-1501 as `drfm data build` made it. The parts:
 
 rates      a step beside the bare encoders, and extraction beside the bare forward pass (training.py)
 waits      how often a step makes the host wait for the GPU
-epochs     the 40 epochs of the paper in bfloat16, stopped half-way and resumed; bar: 20 minutes
+epochs     the 40 epochs of the paper in bfloat16, stopped half-way and resumed; bar: 20 minutes. With fewer
+           --epochs the minutes of 40 are computed from the median epoch, and the record says so
 precision  bfloat16 beside float32 on three seeds; bar: within the spread of the seeds
 memory     steps of the `paper` preset under a cap; bar: 16 GB, with or without checkpointing
 
@@ -32,7 +33,7 @@ import measure
 HERE = Path(__file__).resolve().parent
 PARTS = ("rates", "waits", "epochs", "precision", "memory")
 SEEDS = (1, 2, 3)
-MINUTES, GIGABYTES = 20, 16
+EPOCHS, MINUTES, GIGABYTES = 40, 20, 16
 
 Options = argparse.Namespace
 
@@ -100,8 +101,18 @@ def epochs(options: Options) -> dict[str, Any]:
     run, low = options.out / "epochs", ("--train.precision", "bfloat16")
     first = train(options, run, *low, "--train.epochs", options.epochs // 2)
     second = train(options, run, *low, "--train.epochs", options.epochs)
-    minutes = (first["seconds"] + second["seconds"]) / 60
-    return {"halves": [first, second], "minutes": minutes, "met": minutes < MINUTES and not second["code"]}
+    found: dict[str, Any] = {"halves": [first, second], "epochs": options.epochs}
+    if first["code"] or second["code"]:
+        return found | {"met": False}
+    lines = (run / "journal.jsonl").read_text(encoding="utf-8").splitlines()
+    found["seconds"] = [json.loads(line)["seconds"] for line in lines]
+    # What is not an epoch, such as starting, testing and making the image store, is there once in both halves.
+    each = statistics.median(sum(seconds.values()) for seconds in found["seconds"])
+    whole = first["seconds"] + second["seconds"]
+    found["minutes"] = (whole + (EPOCHS - options.epochs) * each) / 60
+    found["rest_share"] = statistics.median(1 - (s["steps"] + s["extract"]) / sum(s.values())
+                                            for s in found["seconds"])  # fmt: skip
+    return found | {"measured": options.epochs == EPOCHS, "met": found["minutes"] < MINUTES}
 
 
 def precision(options: Options) -> dict[str, Any]:
@@ -159,7 +170,7 @@ def main() -> None:
     parser.add_argument("--size", default="256x128")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=20)
-    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--steps", type=int, default=20, help="steps under the cap")
     parser.add_argument("--cap", type=float, default=GIGABYTES, help="GB of the GPU that `memory` may use")
     parser.add_argument("--words", nargs=argparse.REMAINDER, default=[], help="for `drfm train`; comes last")

@@ -1,6 +1,7 @@
 """Pseudo-labels of one epoch: Jaccard distances and DBSCAN, beside the dense way of computing them.
 
     python benchmarks/labels.py --sizes 12936 32621 100000 --regimes easy hard early --out labels.json
+    python benchmarks/labels.py --device cuda --there --sizes 12936 100000 1000000 --out labels-gpu.json
 
 Each side runs in a fresh process, the sides in turn. Memory is the peak above the
 process with its libraries, compiled code and features loaded. The dense side is
@@ -26,6 +27,8 @@ import synthetic
 HERE = Path(__file__).resolve()
 ORACLE = HERE.parent.parent / "tests" / "labels"
 K2, MIN_SAMPLES = 6, 4
+CHECKED = 20_000
+"""Images whose labels from a device are compared with those of the CPU."""
 DENSE_BYTES = 13
 """Bytes that the dense side needs for each pair of images: three float32 matrices and a mask."""
 
@@ -53,14 +56,20 @@ def project(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
     device = torch.device(options.get("device", "cpu"))
     for count in (1600, 400):
         run(torch.from_numpy(synthetic.make(count, "easy").features).to(device))
-    rows = torch.from_numpy(np.load(folder / "features.npy")).to(device)
+    if options["there"]:
+        rows = synthetic.make_there(options["size"], options["regime"], device)
+    else:
+        rows = torch.from_numpy(np.load(folder / "features.npy")).to(device)
     result: dict[str, Any] = {}
     if device.type == "cuda":
+        torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
     with measure.watched(result):
         labels, stages, facts = run(rows)
     if device.type == "cuda":
         facts["gpu_peak_gb"] = torch.cuda.max_memory_allocated() / 1e9
+    if options["there"] and len(rows) <= CHECKED:
+        facts["labels_equal_cpu"] = bool(np.array_equal(labels, run(rows.cpu())[0]))
     np.save(folder / "project.npy", labels)
     product = stages.get("neighbours: product", 0.0)
     threads = torch.get_num_threads()  # stages of several threads are sums over them
@@ -89,20 +98,22 @@ def compare(size: int, regime: str, arguments: argparse.Namespace) -> dict[str, 
     """Both sides on one set of features."""
     with tempfile.TemporaryDirectory(dir=arguments.scratch) as name:
         folder = Path(name)
-        persons, cameras = (1041, 15) if size == 32621 else (None, 6)
-        made = synthetic.make(size, regime, persons=persons, cameras=cameras)
-        np.save(folder / "features.npy", made.features)
-        del made
+        if not arguments.there:
+            persons, cameras = (1041, 15) if size == 32621 else (None, 6)
+            made = synthetic.make(size, regime, persons=persons, cameras=cameras)
+            np.save(folder / "features.npy", made.features)
+            del made
         free = next(
             int(line.split()[1]) * 1024
             for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
             if line.startswith("MemAvailable")
         )
-        fits = DENSE_BYTES * size**2 < 0.9 * free and not arguments.no_dense
+        fits = DENSE_BYTES * size**2 < 0.9 * free and not arguments.no_dense and not arguments.there
         sides = ["project", "dense"] if fits else ["project"]
         repeats = arguments.repeats if size < 20000 else min(arguments.repeats, 2)
         options = {
-            "k1": arguments.k1, "eps": arguments.eps, "method": arguments.method, "device": arguments.device
+            "k1": arguments.k1, "eps": arguments.eps, "method": arguments.method, "device": arguments.device,
+            "there": arguments.there, "size": size, "regime": regime,
         }  # fmt: skip
         row = measure.alternate(HERE, sides, folder, repeats, idle=arguments.wait, **options)
         row |= {"size": size, "regime": regime}
@@ -159,6 +170,8 @@ def show(row: dict[str, Any]) -> None:
         measure.say(f"{row['size']:>7} {row['regime']:<6} {own['error']}")
         return
     text = f"{row['size']:>7} {row['regime']:<6} {own['seconds']:8.2f} s {own['peak_mb']:7.0f} MB"
+    if "gpu_peak_gb" in own["facts"]:
+        text += f"  {own['facts']['gpu_peak_gb']:.1f} GB of GPU"
     text += f"  product {own['product_share']:.0%}  {row['clusters']} clusters, {row['outliers']} outliers"
     if "times_faster" in row:
         text += f"  dense {row['dense']['seconds']:.1f} s {row['dense']['peak_mb']:.0f} MB"
@@ -180,6 +193,11 @@ def main() -> None:
     parser.add_argument("--eps", type=float, default=0.6)
     parser.add_argument("--method", default="auto", choices=["auto", "blocks", "screened", "device"])
     parser.add_argument("--device", default="cpu", help="where the features lie, as cuda")
+    parser.add_argument(
+        "--there",
+        action="store_true",
+        help="make the features on the device; no dense side, CPU labels as check",
+    )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--no-dense", action="store_true", help="measure the project alone")
     parser.add_argument(

@@ -8,6 +8,7 @@ the middle, ``easy`` like the end.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -51,18 +52,61 @@ class Made:
     camera: npt.NDArray[np.int64]
 
 
+def make_there(
+    count: int, regime: str, device: Any, *, size: int = 2048, cameras: int = 6, seed: int = 0
+) -> Any:
+    """:func:`make`'s features as a tensor that is made on ``device``, for numbers that would keep numpy busy.
+
+    Other random numbers than those of :func:`make`, of the same distributions.
+    """
+    import torch
+
+    random = np.random.default_rng(seed)
+    strength = REGIMES[regime]
+    person, track, camera = _members(count, max(1, round(count / 17.2)), cameras, random)
+    generator = torch.Generator(device).manual_seed(seed)
+    scale = torch.arange(1, LATENT + 1, device=device, dtype=torch.float32) ** -strength.decay
+    scale /= scale.norm()
+
+    def draw(groups: npt.NDArray[np.int64]) -> Any:
+        values, member = np.unique(groups, return_inverse=True)
+        drawn = torch.randn(len(values), LATENT, generator=generator, device=device) * scale
+        return drawn, torch.from_numpy(member).to(device)
+
+    sources = [(1.0, person), (strength.camera, camera), (strength.person_camera, person * cameras + camera),
+               (strength.tracklet, track), (strength.image, np.arange(count))]  # fmt: skip
+    drawn = [(share, *draw(groups)) for share, groups in sources]
+    mixing = torch.linalg.qr(torch.randn(size, min(LATENT, size), generator=generator, device=device))[0].T
+    features = torch.empty(count, size, device=device)
+    for start in range(0, count, 8192):
+        some = slice(start, start + 8192)
+        latent = sum(share * values[member[some]] for share, values, member in drawn)
+        block = latent[:, : len(mixing)] @ mixing
+        noise = torch.randn(block.shape, generator=generator, device=device)
+        block += strength.noise / size**0.5 * noise
+        features[some] = torch.nn.functional.normalize(block)
+    return features
+
+
+def _members(
+    count: int, persons: int, cameras: int, random: np.random.Generator
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Person, tracklet and camera of each image, sorted by person and tracklet."""
+    share = np.clip(random.gamma(2.2, 1.0, persons) + 0.15, 0.15, 6)
+    person = np.sort(random.choice(persons, count, p=share / share.sum()))
+    camera = random.integers(0, cameras, count)
+    track = person * (cameras * 3) + camera * 3 + random.integers(0, 3, count)
+    order = np.lexsort((track, person))
+    return person[order], track[order], camera[order]
+
+
 def make(count: int, regime: str = "easy", *, size: int = 2048, persons: int | None = None, cameras: int = 6,
          seed: int = 0) -> Made:  # fmt: skip
     """``count`` features of ``size`` dimensions; about 17 images a person by default, 2 to 72 each."""
     random = np.random.default_rng(seed)
     strength = REGIMES[regime]
     persons = persons or max(1, round(count / 17.2))
-    share = np.clip(random.gamma(2.2, 1.0, persons) + 0.15, 0.15, 6)
-    person = np.sort(random.choice(persons, count, p=share / share.sum()))
-    camera = random.integers(0, cameras, count)
-    track = person * (cameras * 3) + camera * 3 + random.integers(0, 3, count)
-    order = np.lexsort((track, person))
-    person, camera, track = person[order], camera[order], track[order]
+    person, track, camera = _members(count, persons, cameras, random)
     scale = np.arange(1, LATENT + 1, dtype=np.float64) ** -strength.decay
     scale /= np.sqrt((scale**2).sum())
 

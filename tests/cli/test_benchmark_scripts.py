@@ -143,6 +143,8 @@ def test_the_gpu_command_works_on_a_cpu(script, tmp_path, monkeypatch):
         asked.append(words)
         run.mkdir(parents=True, exist_ok=True)
         (run / "profile.json").write_text(json.dumps({"epochs": [{"peak_memory_bytes": 5}]}))
+        line = json.dumps({"seconds": {"steps": 9.5, "extract": 0.3, "relabel": 0.2}})
+        (run / "journal.jsonl").write_text(f"{line}\n" * 4)
         low = "bfloat16" in words
         return {"seconds": 60.0, "code": 0, "headline": {"rank1": 0.5 + 0.01 * len(asked) - 0.03 * low}}
 
@@ -154,7 +156,10 @@ def test_the_gpu_command_works_on_a_cpu(script, tmp_path, monkeypatch):
     found = json.loads((out / "gpu.json").read_text())
     assert found["rates"]["efficientnet_lite0 32x16"]["step"]["ratio"] > 0
     assert found["waits"]["waits_in_4_steps"] is None
-    assert found["epochs"]["minutes"] == 2
+    assert found["epochs"]["minutes"] == pytest.approx(2 + 36 * 10 / 60)  # 36 of the 40 epochs are computed
+    assert found["epochs"]["rest_share"] == pytest.approx(0.02)
+    assert not found["epochs"]["measured"]
+    assert found["epochs"]["met"]
     assert [words[-1] for words in asked[:2]] == [2, 4]
     assert found["precision"]["difference"] == pytest.approx(0.0)
     assert found["precision"]["spread"] == pytest.approx(0.02)

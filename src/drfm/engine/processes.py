@@ -194,6 +194,7 @@ def joined(device: str) -> Iterator[tuple[Processes, str]]:
     dist.init_process_group("nccl" if gpu else "gloo", timeout=PATIENCE)
     try:
         yield Processes(dist.get_rank(), dist.get_world_size()), own
+        dist.barrier()  # gloo may abort a process that ends while another still speaks to it
     finally:
         dist.destroy_process_group()
 
