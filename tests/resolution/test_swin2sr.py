@@ -17,16 +17,34 @@ from drfm.resolution.swin2sr import Swin2SR, find_checkpoint
 transformers = pytest.importorskip("transformers")
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A checkpoint of a random Swin2SR x2 with windows of 4 pixels."""
-    path = tmp_path_factory.mktemp("swin") / "tiny"
+def checkpoint(path, **changes):
+    """A random Swin2SR, by default x2 with windows of 4 pixels."""
     torch.manual_seed(0)
-    config = transformers.Swin2SRConfig(
-        image_size=8, embed_dim=8, depths=[1], num_heads=[2], window_size=4, upscale=2, mlp_ratio=1.0
-    )
+    tiny = {"image_size": 8, "embed_dim": 8, "depths": [1], "num_heads": [2], "window_size": 4, "upscale": 2}
+    config = transformers.Swin2SRConfig(mlp_ratio=1.0, **{**tiny, **changes})
     transformers.Swin2SRForImageSuperResolution(config).save_pretrained(path)
     return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return checkpoint(tmp_path_factory.mktemp("swin") / "tiny")
+
+
+VARIANTS = {
+    "classical": "pixelshuffle",
+    "lightweight": "pixelshuffledirect",
+    "real-world": "nearest+conv",
+    "compressed": "pixelshuffle_aux",
+}
+"""How the published kinds of checkpoint make pixels."""
+
+
+@pytest.fixture(scope="module", params=VARIANTS)
+def fourfold(request, tmp_path_factory):
+    """A checkpoint x4 of each published kind, with the published windows of 8 pixels."""
+    changes = {"upscale": 4, "window_size": 8, "depths": [2], "upsampler": VARIANTS[request.param]}
+    return checkpoint(tmp_path_factory.mktemp("swin") / request.param.replace("-", ""), **changes)
 
 
 def images_of(*sizes):
@@ -34,18 +52,18 @@ def images_of(*sizes):
     return [random.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
 
 
-def reference(folder, image):
-    """The network's own forward pass on one image, continued by its flipped copy to whole windows of 4."""
+def reference(folder, image, rate=2, window=4):
+    """The network's own forward pass on one image, continued by its flipped copies to whole windows."""
     network = transformers.Swin2SRForImageSuperResolution.from_pretrained(str(folder)).eval()
     height, width = image.shape[:2]
-    image = np.concatenate([image, np.flip(image, 0)], 0)[: -(-height // 4) * 4]
-    image = np.concatenate([image, np.flip(image, 1)], 1)[:, : -(-width // 4) * 4].copy()
+    for axis in (0, 1):
+        image = np.concatenate([image, np.flip(image, axis)] * window, axis)
+    image = image[: -(-height // window) * window, : -(-width // window) * window].copy()
     pixels = torch.from_numpy(image).permute(2, 0, 1)[None].to(torch.float32) / 255
     with torch.inference_mode():
         large = network(pixel_values=pixels).reconstruction[0]
-    return (
-        (large.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()[: 2 * height, : 2 * width]
-    )
+    levels = (large.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    return levels[: rate * height, : rate * width]
 
 
 @pytest.mark.parametrize("size", [(8, 8), (12, 8), (8, 16), (9, 7), (11, 6), (5, 13), (8, 6)])
@@ -57,6 +75,42 @@ def test_equals_the_networks_own_forward(folder, size):
     assert large.dtype == np.uint8
     # float32 kernels may differ in the last bit, which rounding can turn into one level
     assert np.abs(large.astype(int) - want.astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize("size", [(16, 8), (31, 13), (1, 1), (400, 1), (1, 20), (300, 7)])
+def test_every_published_kind_by_four(fourfold, size):
+    """Also odd sizes, images one pixel wide, and very tall ones."""
+    (image,) = images_of(size)
+    (large,) = Swin2SR(str(fourfold), 4, "cpu")([image])
+    want = reference(fourfold, image, rate=4, window=8)
+    assert large.shape == want.shape == (4 * size[0], 4 * size[1], 3)
+    assert np.abs(large.astype(int) - want.astype(int)).max() <= 1
+
+
+def test_older_weights_are_read(folder, tmp_path, monkeypatch):
+    """Some checkpoints of the hub have ``pytorch_model.bin`` alone."""
+    import huggingface_hub
+
+    older = tmp_path / "older"
+    older.mkdir()
+    shutil.copy(folder / "config.json", older)
+    network = transformers.Swin2SRForImageSuperResolution.from_pretrained(str(folder))
+    torch.save(network.state_dict(), older / "pytorch_model.bin")
+    images = images_of((9, 7))
+    both = (Swin2SR(str(path), 2, "cpu") for path in (older, folder))
+    (large,), (want,) = (network(images) for network in both)
+    np.testing.assert_array_equal(large, want)
+    weights = (older / "pytorch_model.bin").read_bytes()
+    assert Swin2SR(str(older), 2, "cpu").facts()["sr_checksum"] == hashlib.sha256(weights).hexdigest()
+
+    def hub(repo, name, local_files_only=False):
+        if not (older / name).exists():
+            raise huggingface_hub.errors.LocalEntryNotFoundError("no such file")
+        return str(older / name)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", hub)
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", lambda url, timeout: None)
+    assert find_checkpoint("somebody/some-model") == older
 
 
 @pytest.mark.parametrize("size", [(1, 1), (9, 1), (1, 6), (2, 2), (3, 17)])

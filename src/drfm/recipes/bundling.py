@@ -26,7 +26,7 @@ from drfm.models.inputs import MEAN, STD
 from drfm.models.storage import load_model
 from drfm.recipes.facts import read_local, read_record
 from drfm.resolution.superresolve import make_resolver
-from drfm.resolution.swin2sr import FILES, Swin2SR
+from drfm.resolution.swin2sr import Swin2SR
 
 ROWS = ("rank1", "rank5", "rank10", "map")
 """Scores on the card."""
@@ -67,7 +67,7 @@ def bundle(run: Path, out: Path, *, lr_below: int | None = None) -> Bundle:
     files = {WEIGHTS: folder / WEIGHTS}
     if isinstance(resolver, Swin2SR):
         _same_sr(sr, facts, run)
-        files |= {f"{SR}/{name}": resolver.folder / name for name in FILES}
+        files |= {f"{SR}/{path.name}": path for path in resolver.files()}
     record = {
         "encoder": {
             "model": asdict(model.config),

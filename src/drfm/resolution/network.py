@@ -15,6 +15,8 @@ from drfm.errors import DrfmError
 from drfm.files import fingerprint, read_json, sha256_file, write_atomic, write_json
 
 WEIGHTS, CONFIG, DESCRIPTION = "model.safetensors", "config.json", "sr.json"
+PICKLED = "pytorch_model.bin"
+"""Weights as older checkpoints have them, the real-world one of Swin2SR's authors among them."""
 SIZES: dict[str, dict[str, Any]] = {
     "small": {"embed_dim": 48, "depths": [2, 2], "num_heads": [2, 2], "window_size": 8},
     "lightweight": {"embed_dim": 60, "depths": [6] * 4, "num_heads": [6] * 4, "window_size": 8},
@@ -100,9 +102,14 @@ def save_network(network: Any, tensors: Mapping[str, Tensor], folder: Path, fact
     write_json(folder / DESCRIPTION, description)
 
 
+def weights_file(folder: Path) -> Path:
+    """The weights of a checkpoint: ``model.safetensors``, or ``pytorch_model.bin`` where there is no such."""
+    return folder / (WEIGHTS if (folder / WEIGHTS).is_file() else PICKLED)
+
+
 def checksum(folder: Path) -> str:
     """SHA-256 of the weights."""
-    return sha256_file(folder / WEIGHTS)
+    return sha256_file(weights_file(folder))
 
 
 def describe(folder: Path) -> dict[str, str]:
@@ -138,7 +145,11 @@ def load_network(folder: Path) -> Any:
     transformers.logging.disable_progress_bar()
     try:
         network, report = transformers.Swin2SRForImageSuperResolution.from_pretrained(
-            str(folder), use_safetensors=True, local_files_only=True, output_loading_info=True
+            str(folder),
+            use_safetensors=weights_file(folder).name == WEIGHTS,
+            weights_only=True,
+            local_files_only=True,
+            output_loading_info=True,
         )
     except Exception as error:  # safetensors, json and torch have exceptions of their own
         reason = " ".join(str(error).split())[:120]

@@ -14,10 +14,19 @@ from drfm.errors import DrfmError
 from drfm.files import read_json
 from drfm.hub import fetch
 from drfm.resolution.downsample import resize
-from drfm.resolution.network import CONFIG, WEIGHTS, checksum, describe, enlarge, library, load_network
+from drfm.resolution.network import (
+    CONFIG,
+    PICKLED,
+    WEIGHTS,
+    checksum,
+    describe,
+    enlarge,
+    library,
+    load_network,
+    weights_file,
+)
 
 Pixels = npt.NDArray[np.uint8]
-FILES = (CONFIG, WEIGHTS)
 _PIXELS = {"cpu": 1 << 14, "cuda": 1 << 18}
 """Input pixels of a batch by device type; a 64 x 32 image has 2,048."""
 
@@ -25,10 +34,10 @@ _PIXELS = {"cpu": 1 << 14, "cuda": 1 << 18}
 class Magnifier:
     """A network at work on lists of images.
 
-    Images are mirrored at their lower and right border up to whole attention windows, as the
-    image processor of the library does, and cropped afterwards; so images of several sizes
-    share a batch, and images narrower than a window work too. On a GPU the network runs in
-    half precision; a batch that overflows is repeated in float32.
+    Images are mirrored at their lower and right border up to whole attention windows, and cropped
+    afterwards; so images of several sizes share a batch, and images narrower than a window work
+    too. (The image processor of the library adds one more window where a side has whole ones.) On a
+    GPU the network runs in half precision; a batch that overflows is repeated in float32.
 
     Args:
         network: a Swin2SR in evaluation mode, on ``device``.
@@ -109,8 +118,8 @@ class Swin2SR:
     """A checkpoint behind the protocol of :class:`drfm.resolution.superresolve.SuperResolver`.
 
     Args:
-        model: name on the hub, or a local folder with ``config.json`` and ``model.safetensors``,
-            such as ``drfm sr train`` makes.
+        model: name on the hub, or a local folder with ``config.json`` and ``model.safetensors`` (or an older
+            ``pytorch_model.bin``), such as ``drfm sr train`` makes.
         rate: magnification that the run asks for; must be the network's.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         versions: see :class:`Magnifier`.
@@ -136,6 +145,10 @@ class Swin2SR:
         self._own = describe(self.folder)
         self._checksum = checksum(self.folder)
         self._magnifier: Magnifier | None = None
+
+    def files(self) -> tuple[Path, ...]:
+        """What another machine needs of the checkpoint: its configuration and its weights."""
+        return self.folder / CONFIG, weights_file(self.folder)
 
     def facts(self) -> Mapping[str, object]:
         """Back end, rate, checkpoint, the sha256 of its weights, and what else shapes its output."""
@@ -184,7 +197,7 @@ def find_checkpoint(model: str) -> Path:
     """The local folder of ``model``, fetched from the hub only where no copy of it lies on this machine.
 
     Args:
-        model: hub name, or a folder with ``config.json`` and ``model.safetensors``.
+        model: hub name, or a folder with ``config.json`` and ``model.safetensors`` or ``pytorch_model.bin``.
 
     Raises:
         DrfmError: the folder is incomplete, or the hub cannot be reached or has no such model.
@@ -192,12 +205,16 @@ def find_checkpoint(model: str) -> Path:
     library()
     folder = Path(model).expanduser()
     if folder.is_dir():
-        for name in FILES:
-            if not (folder / name).is_file():
+        for path, name in ((folder / CONFIG, CONFIG), (weights_file(folder), WEIGHTS)):
+            if not path.is_file():
                 raise DrfmError(f"images.sr_model = {model}: {name} is missing in this folder")
         return folder
     try:
-        paths = [fetch(model, name) for name in FILES]
+        found = fetch(model, CONFIG).parent
+        try:
+            fetch(model, WEIGHTS)
+        except ConnectionError:  # no such file, or no hub
+            fetch(model, PICKLED)
     except ImportError:
         raise DrfmError(
             "images.sr = swin2sr needs huggingface_hub: pip install 'drfm[sr]', or give --images.sr bicubic"
@@ -208,4 +225,4 @@ def find_checkpoint(model: str) -> Path:
             "give --images.sr_model the folder of a local checkpoint (copied from a machine that reaches the "
             "hub), or train one with `drfm sr train`, or give --images.sr bicubic"
         ) from error
-    return paths[0].parent
+    return found
