@@ -24,12 +24,13 @@ def a_run(out: Path, cell: str, seed: int, rank1: float) -> None:
             "counts": {"queries": 8, "gallery": 4, "persons": 4},
         }  # fmt: skip
         write_json(run / f"{stage}.json", result)
+        numbers = {"positive/same/mean": 0.1, "positive/cross/mean": 0.1 + rank1, "one_camera": 1.0}
         counts = {
             f"{kind}/{side}": [0, 3, 1, 0] * 25
             for kind in ("positive", "negative")
             for side in ("same", "cross")
         }
-        write_json(run / f"{stage}-distances.json", {"counts": counts, "numbers": {"gap": 0.1}})
+        write_json(run / f"{stage}-distances.json", {"counts": counts, "numbers": numbers})
     write_json(run / "record.json", {"benchmark": {"id": "abc"}, "seed": seed})
     lines = [json.dumps({"epoch": epoch, "quality": {"f": 0.1 * (epoch + seed)}}) for epoch in range(3)]
     (run / "journal.jsonl").write_text("\n".join(lines) + "\n")
@@ -75,6 +76,12 @@ def test_each_study_draws_its_figure(out, show, name):
     report_study(study(show, parameter="labels.t"), DATA, out)
     assert {path.stem for path in out.glob("*.svg")} == {name}
     assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_distances_have_exact_numbers_over_seeds(out):
+    html = report_study(study("distances"), DATA, out).read_text()
+    assert html.count("gap of means 0.350, overlap 1.000; one camera a resolution") == 1  # 0.3 and 0.4
+    assert html.count("gap of means 0.400, overlap 1.000; one camera a resolution") == 2
 
 
 def test_a_run_that_failed_says_why(out):

@@ -47,14 +47,16 @@ def labels(gathered: Gathered) -> Figure:
 
 def distances(gathered: Gathered, data: Data) -> Figure:
     """Distances of positive pairs of one resolution and of two, seeds taken together (Fig. 7)."""
-    panels = {}
+    panels, numbers = {}, {}
     for cell in gathered.study.cells:
         stage = cell.floor or "trained"
         found = [o.distances[stage] for o in gathered.of(data, cell) if stage in o.distances]
         if found:
-            kinds = found[0]["counts"]
+            kinds, known = found[0]["counts"], found[0]["numbers"]
             panels[cell.name] = {k: np.sum([each["counts"][k] for each in found], axis=0) for k in kinds}
-    return distance_figure(f"Distances of positive pairs, {data.name}", panels)
+            # Every seed has the same pairs, so that the mean of all is the mean of their means.
+            numbers[cell.name] = {k: float(np.mean([each["numbers"][k] for each in found])) for k in known}
+    return distance_figure(f"Distances of positive pairs, {data.name}", panels, numbers)
 
 
 def drawn(gathered: Gathered) -> dict[str, Figure]:
