@@ -25,17 +25,25 @@ def test_a_gallery_of_another_bundle_is_refused(bundle, tmp_path):
         start.make_service(str(tmp_path / "other"), bundle.folder, None, tmp_path / "records")
 
 
-def test_onnx_gives_the_same_answers_and_no_maps(bundle, gallery, tmp_path, pixels):
+@pytest.fixture(scope="module")
+def exported(bundle, tmp_path_factory):
+    """A copy of the bundle with model.onnx in it."""
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
     from drfm.gallery.onnx_export import export_onnx
 
-    copy = tmp_path / "bundle"
+    copy = tmp_path_factory.mktemp("exported") / "bundle"
     shutil.copytree(bundle.folder, copy)
     with pytest.raises(DrfmError, match=r"drfm export .*model\.onnx"):
         start.open_encoder(copy, "onnx")
     export_onnx(bundle, copy / "model.onnx")
+    return copy
+
+
+def test_onnx_gives_the_same_answers_and_no_maps(exported, gallery, tmp_path, pixels):
     from drfm.gallery.search import Search
+
+    copy = exported
 
     answers = {}
     for name, place, engine in (
@@ -51,6 +59,45 @@ def test_onnx_gives_the_same_answers_and_no_maps(bundle, gallery, tmp_path, pixe
     assert answers["torch"] == answers["onnx"] == answers["file"]
     with pytest.raises(DrfmError, match="give the folder"):
         start.open_encoder(copy / "model.onnx", "torch")
+
+
+WITHOUT_TORCH = """
+import json, sys, threading, time, urllib.request
+class NoTorch:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "torch":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, NoTorch())
+from drfm.cli import main
+gallery, crop, *options = sys.argv[1:]
+threading.Thread(target=main, args=(["serve", gallery, *options],), daemon=True).start()
+def ask(path, body=None):
+    return urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", body).read()
+port, left = options[options.index("--port") + 1], 400
+while left:
+    try:
+        assert json.loads(ask("/health"))["status"] == "ok"
+        break
+    except OSError:
+        left -= 1
+        time.sleep(0.05)
+told = json.loads(ask("/api/search?k=3", open(crop, "rb").read()))
+assert len(told["results"]) == 3
+assert ask(f"/api/queries/{told['query']}/twin")[:4] == b"\\x89PNG"
+assert json.loads(ask("/api/about"))["engine"] == "onnx"
+assert "torch" not in sys.modules
+"""
+
+
+@pytest.mark.parametrize("how", ["file", "folder"])
+def test_a_service_on_onnx_never_imports_torch(exported, gallery, crops, tmp_path, how):
+    bundle = [exported / "model.onnx"] if how == "file" else [exported, "--engine", "onnx"]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    words = [gallery, crops / "2-1.png", "--bundle", *bundle, "--port", port, "--records", tmp_path / "r"]
+    command = [sys.executable, "-c", WITHOUT_TORCH, *map(str, words)]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 def test_an_address_that_is_taken_is_one_line(service):

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from drfm.errors import DrfmError
-from drfm.evaluation.rerank import K1, K2, reranked_blocks
 from drfm.gallery.codes import Rows
 from drfm.gallery.exact import best
 from drfm.gallery.items import Filter
@@ -112,7 +110,11 @@ def expanded(store: Store, query: Rows, count: int, where: Filter = EVERYTHING) 
 
 
 def _reranked(store: Store, query: Rows, near: list[Hit]) -> list[Hit]:
-    """The same images by k-reciprocal re-ranking among themselves and the query."""
+    """The same images by k-reciprocal re-ranking among themselves and the query, with torch."""
+    import torch
+
+    from drfm.evaluation.rerank import K1, K2, reranked_blocks
+
     if len(near) < 2:
         return near
     gallery = torch.from_numpy(np.ascontiguousarray(store.vectors([hit.id for hit in near])))

@@ -1,16 +1,29 @@
-"""Compiled kernels over parts of the rows, in as many threads as torch uses."""
+"""Compiled kernels over parts of the rows, in as many threads as torch uses, or would use.
+
+A service that encodes without torch searches with these kernels too, so torch is not imported here.
+"""
 
 import contextlib
 import itertools
+import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 S = TypeVar("S")
 T = TypeVar("T")
+
+
+def threads_of_torch() -> int:
+    """Threads that torch uses; where it is not loaded, ``OMP_NUM_THREADS``, or one for each core."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        return int(torch.get_num_threads())
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdecimal() and int(given) else len(os.sched_getaffinity(0))
 
 
 def in_parts(work: Callable[[int, int], T], count: int, largest: int = 1 << 62) -> list[T]:
@@ -19,7 +32,7 @@ def in_parts(work: Callable[[int, int], T], count: int, largest: int = 1 << 62) 
     ``work`` must release the interpreter lock, as the compiled kernels of this room do, and must not
     depend on how the range is cut. One plain call a thread: no pool of numba or OpenMP spins beside torch's.
     """
-    threads = torch.get_num_threads()
+    threads = threads_of_torch()
     parts = max(1 if threads == 1 else 4 * threads, -(-count // largest))
     parts = min(count, parts)
     spans = list(itertools.pairwise(count * part // parts for part in range(parts + 1))) if parts else []
@@ -35,6 +48,8 @@ def each(work: Callable[[S], T], items: Sequence[S]) -> list[T]:
     Many small products in few independent threads waste nothing on waiting for each other, which matters
     most where other programs use the same cores.
     """
+    import torch
+
     threads = torch.get_num_threads()
     if threads == 1 or len(items) < 2:
         return [work(item) for item in items]
@@ -48,6 +63,8 @@ def each(work: Callable[[S], T], items: Sequence[S]) -> list[T]:
 @contextlib.contextmanager
 def single_products() -> Iterator[None]:
     """Within the block numpy's products and factorisations use one thread each."""
+    import torch
+
     threads = torch.get_num_threads()
     with threadpool_limits(1, user_api="blas"):
         try:

@@ -5,22 +5,25 @@ processes, device or how candidates were found. The products of float32 numbers
 are exact in float64; they are added in a fixed order, in 16 lanes that are then
 folded in halves and followed by the dimensions beyond a multiple of 16, and the
 sum is rounded to float32 once.
+
+Torch is not imported here: a service that encodes without it searches with this.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numba
 import numpy as np
 import numpy.typing as npt
-import torch
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
-from torch import Tensor
 
 from drfm.errors import DrfmError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LANES = 16
 """Partial sums; lane ``l`` adds the products of the dimensions ``l, l + 16, ...`` in ascending order."""
@@ -82,11 +85,11 @@ def similarity(x: Any, y: Any) -> Any:
     return np.float32(total + rest)
 
 
-def similarity_rows(x: Tensor, y: Tensor) -> Tensor:
+def similarity_rows(x: "Tensor", y: "Tensor") -> "Tensor":
     """The same value on any device: float32 ``(..., D)`` times ``(..., D)`` (broadcast) to ``(...)``."""
     size = x.shape[-1]
     shape = (x[..., 0] * y[..., 0]).shape
-    lanes = torch.zeros(*shape, LANES, dtype=torch.float64, device=x.device)
+    lanes = x.new_zeros((*shape, LANES)).double()
     whole = size - size % LANES
     for start in range(0, whole, LANES):
         stop = start + LANES
@@ -95,19 +98,19 @@ def similarity_rows(x: Tensor, y: Tensor) -> Tensor:
     while width > 1:
         width //= 2
         lanes = lanes[..., :width] + lanes[..., width:]
-    rest = torch.zeros_like(lanes[..., 0])
+    rest = lanes.new_zeros(shape)
     for d in range(whole, size):
         rest = rest + x[..., d].double() * y[..., d].double()
-    return (lanes[..., 0] + rest).to(torch.float32)
+    return (lanes[..., 0] + rest).float()
 
 
-def unit_rows(features: FloatRows | Tensor, what: str = "features") -> FloatRows:
+def unit_rows(features: "FloatRows | Tensor", what: str = "features") -> FloatRows:
     """Check ``(N, D)`` features and return them as a contiguous float32 array, without a copy where possible.
 
     Raises:
         DrfmError: not two-dimensional, not finite, or rows that are not of unit length.
     """
-    array = features.detach().cpu().numpy() if isinstance(features, Tensor) else features
+    array = features if isinstance(features, np.ndarray) else features.detach().cpu().numpy()
     rows = np.ascontiguousarray(array, dtype=np.float32)
     if rows.ndim != 2:
         raise DrfmError(f"{what}: shape {rows.shape}; give a matrix with one row per image")
