@@ -15,7 +15,7 @@ from drfm.gallery.modelcard import licence_notes, model_card
 
 CALIBRATION = {
     "rates": {"likely": 0.001, "possible": 0.01}, "confidence": 0.95, "notes": ["From nothing."],
-    "evidence_from": None, "bands": [],
+    "labelled": True, "evidence_from": None, "bands": [],
 }  # fmt: skip
 
 
@@ -97,6 +97,13 @@ def test_a_calibration_changes_record_and_card_but_not_the_id(copy, made):
     assert read_bundle(copy).record == again.record
 
 
+def test_the_card_shows_no_threshold_of_a_verdict_that_is_never_given(copy):
+    write_calibration(read_bundle(copy), {**CALIBRATION, "labelled": False})
+    card = (copy / "README.md").read_text()
+    assert "| likely" not in card
+    assert "to be called possible" in card
+
+
 def test_a_crash_between_record_and_card_does_no_harm(copy, monkeypatch):
     def crash(path, data):
         raise KeyboardInterrupt
@@ -157,13 +164,11 @@ def test_a_device_that_is_not_there_is_refused(made):
 def test_the_card_says_what_must_be_known(made):
     card = model_card(made.record)
     for words in (
-        "mostly clothing",
-        "**Super-resolved detail is invented.**",
-        "GDPR",
-        "2024/1689",
-        "not tested",
-    ):
-        assert words in card
+        "mostly clothing", "It cannot", "never a finding", "Out of scope", "evidence in any proceeding",
+        "**Super-resolved detail is invented, and no evidence.**", "was not tested", "GDPR", "2024/1689",
+        "no similarity of this model means", "**was not measured**", "## Licences",
+    ):  # fmt: skip
+        assert words in " ".join(card.split())
 
 
 def test_terms_follow_the_training_data():

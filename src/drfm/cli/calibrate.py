@@ -40,14 +40,14 @@ def calibrate(
     found = made.record["calibration"]
     say(f"calibrated {made.folder} with {found['source']}")
     for band in found["bands"]:
-        say(_line(band))
+        say(_line(band, found["labelled"]))
     for text in found["notes"]:
         say(f"note: {text}")
 
 
-def _line(band: dict[str, Any]) -> str:
+def _line(band: dict[str, Any], labelled: bool) -> str:
     levels = ", ".join(
         f"{name} from {band[name]['high']:.3f} (finds {band[name]['found']:.0%})"
-        for name in ("possible", "likely")
+        for name in (("possible", "likely") if labelled else ("possible",))  # without labels no other is said
     )
     return f"{band['low']} to {band['high']} rows: {levels}"

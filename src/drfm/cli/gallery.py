@@ -206,6 +206,8 @@ def search(
 ) -> None:
     """Find the images that are most similar to each query.
 
+    With a calibrated bundle each image has a verdict, as on the search page.
+
     Args:
         gallery: Where the gallery lies.
         queries: Images of persons to look for.
@@ -228,8 +230,8 @@ def search(
         raise DrfmError("search: give images and --bundle, or --vectors")
     store = open_store(gallery)
     names = [str(path) for path in queries or []]
-    if bundle is not None:
-        encoder = _encoder(bundle)
+    encoder = _encoder(bundle) if bundle is not None else None
+    if encoder is not None:
         _check_model(store, encoder)
         asked = encoder.encode(names)
     else:
@@ -237,7 +239,7 @@ def search(
         names = [f"row {number}" for number in range(len(asked))]
     answers = dict(zip(names, find(store, asked, how), strict=True))
     store.close()
-    _show(answers, format)
+    _show(answers, {} if encoder is None else _verdicts(answers, encoder.record["calibration"]), format)
 
 
 @app.command
@@ -319,13 +321,37 @@ def _given(vectors: Path | None, count: int | None) -> Any:
     return rows
 
 
-def _show(answers: "dict[str, list[Hit]]", format: str) -> None:
+def _verdicts(answers: "dict[str, list[Hit]]", calibration: Any) -> dict[str, list[str]]:
+    """What each similarity says at the height of its query; where that is nothing, a note says why."""
+    from drfm.data.imagefile import image_size
+    from drfm.gallery.calibration import verdict, warning
+
+    if calibration is None:
+        note(f"note: {warning(0, None)} `drfm calibrate` finds which ones do")
+        return {}
+    heights = {name: image_size(Path(name))[0] for name in answers}
+    for name, height in heights.items():
+        if reason := warning(height, calibration):
+            note(f"note: {name}: {reason}")
+    return {
+        name: [verdict(float(hit.similarity), heights[name], calibration) for hit in hits]
+        for name, hits in answers.items()
+    }
+
+
+def _show(answers: "dict[str, list[Hit]]", verdicts: dict[str, list[str]], format: str) -> None:
     lines = [
-        {"query": name, "rank": rank, "similarity": hit.similarity, "id": hit.id, **hit.item.to_dict()}
+        {
+            "query": name, "rank": rank, "similarity": hit.similarity,
+            "verdict": verdicts[name][rank - 1] if name in verdicts else None,
+            "id": hit.id, **hit.item.to_dict(),
+        }
         for name, hits in answers.items()
         for rank, hit in enumerate(hits, 1)
-    ]
-    columns = ["query", "rank", "similarity", "id", "path", "camera", "time", "person", "track", "fields"]
+    ]  # fmt: skip
+    columns = [
+        "query", "rank", "similarity", "verdict", "id", "path", "camera", "time", "person", "track", "fields",
+    ]  # fmt: skip
     if format == "json":
         say(json.dumps(lines, indent=1, ensure_ascii=False))
     elif format == "csv":

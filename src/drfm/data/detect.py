@@ -38,8 +38,8 @@ def detect_kind(root: Path) -> str:
     inside = [name for name in names if any(part not in FOLDERS for part in name.split("/")[:-1])]
     if not inside and all(split_of(name) in (None, "train") for name in names):
         return "folder"
-    raise DrfmError(f"{root}: cannot tell whether its sub-folders are persons; give kind folder-per-person, "
-                    "or folder for images without persons")  # fmt: skip
+    raise DrfmError(f"{root}: cannot tell what its sub-folders are; give --kind folder-per-person if each "
+                    "is a person, or --kind folder if not, such as a folder for each camera")  # fmt: skip
 
 
 _LAYOUTS: tuple[tuple[str, tuple[str, ...]], ...] = (

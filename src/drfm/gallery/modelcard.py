@@ -125,8 +125,8 @@ A crop of fewer than {preparation["lr_below"]} rows is taken as blurry, any othe
 a blurry twin of {rate} of its size, a blurry one one that is {images["sr_rate"]} times larger, made {made}.
 Both are brought to {hr} and {lr} pixels.
 
-**Super-resolved detail is invented.** The larger twin of a blurry crop helps the network; it is no picture of
-what was there. Do not show it as evidence, and do not run face recognition on it.
+**Super-resolved detail is invented, and no evidence.** The larger twin of a blurry crop helps the
+network; it is no picture of what was there. Do not show it as such, and do not run face recognition on it.
 
 What moves the result: native height above all, then camera, light, occlusion, and how different people dress.
 The public data sets of this field come from a few places, and nobody balanced age, skin colour or dress in
@@ -163,22 +163,24 @@ def _calibration(found: Mapping[str, Any] | None) -> str:
 
 None: no similarity of this model means anything by itself yet. `drfm calibrate` finds thresholds from
 labelled or unlabelled pairs."""
-    names, rates = ("possible", "likely"), found["rates"]
+    # Without labels the verdict "likely" is never given.
+    names, rates = ("possible", "likely") if found["labelled"] else ("possible",), found["rates"]
     rows = "\n".join(
         f"| {band['low']} to {band['high']} | " + " | ".join(_level(band[name]) for name in names) + " |"
         for band in found["bands"]
     )
     heads = " | ".join(f"{name}: {rates[name]:.2%} false | matches found" for name in names)
+    rule = "|---|" + "---:|---:|" * len(names)
     notes = "\n".join(f"- {note}" for note in found["notes"])
     return f"""## Calibration
 
 | rows of the query | {heads} |
-|---|---:|---:|---:|---:|
+{rule}
 {rows}
 
-Similarity from which a pair is called possible or likely, with its {found["confidence"]:.0%} interval;
+Similarity from which a pair is called {" or ".join(names)}, with its {found["confidence"]:.0%} interval;
 verdicts use the upper end. The rates are for **one** comparison: among 10,000 images of other people expect
-{10000 * rates["likely"]:,.0f} to be called likely.
+{10000 * rates[names[-1]]:,.0f} to be called {names[-1]}.
 
 {notes}"""
 

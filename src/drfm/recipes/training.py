@@ -105,6 +105,11 @@ def train(
         if data.test is not None:
             facts["headline"] = _test(run, "trained", method.result, data.test, config, device, facts)
             say(f"Rank-1 {facts['headline']['rank1']:.1%} ({run / 'trained.md'})")
+        else:
+            say(
+                f"the model is finished and was not tested, because no test images are labelled; "
+                f"`drfm report {run}` shows how it trained, `drfm bundle {run} --out FOLDER` makes it usable"
+            )
         write_json(run / "record.json", facts)
         return facts
 
