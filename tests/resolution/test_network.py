@@ -61,6 +61,26 @@ def test_every_size_is_the_librarys_own_network(size):
         torch.testing.assert_close(enlarge(network, pixels, base), base + own - mean)
 
 
+@pytest.mark.parametrize("queues", [False, True])
+def test_batches_under_way_give_the_same_images(folder, monkeypatch, queues):
+    """As on a GPU, where a batch is begun before the one before it is fetched."""
+    network = Magnifier(load_network(folder), torch.device("cpu"), residual=True)
+    want = network(IMAGES)
+    monkeypatch.setattr("drfm.resolution.swin2sr._PIXELS", {"cpu": 64})
+    network._queues = queues
+    for large, one in zip(network(IMAGES), want, strict=True):
+        assert np.abs(large.astype(int) - one.astype(int)).max() <= 1
+
+
+def test_a_batch_that_overflows_is_computed_again(folder):
+    network = Magnifier(load_network(folder), torch.device("cpu"), residual=True)
+    launched = network._launch(network._prepared(IMAGES[:1]))
+    broken = launched._replace(levels=torch.zeros_like(launched.levels), finite=torch.tensor(False))
+    ((row, large),) = network._results(IMAGES, [0], broken)
+    assert row == 0
+    np.testing.assert_array_equal(large, network(IMAGES[:1])[0])
+
+
 def test_seed_and_no_other_randomness():
     state = torch.get_rng_state()
     first, again, other = (new_network("small", 4, seed=seed).state_dict() for seed in (1, 1, 2))

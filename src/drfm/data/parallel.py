@@ -1,8 +1,9 @@
-"""One function over many files, on all cores."""
+"""One function over many files or images, on several cores."""
 
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from drfm.progress import progress_bar
@@ -45,6 +46,40 @@ def map_files(
     finally:
         pool.shutdown(cancel_futures=True)
     return results
+
+
+def ahead(function: Callable[[T], R], jobs: Iterable[T], *, workers: int = 1, depth: int = 4) -> Iterator[R]:
+    """``function(job)`` for each job, in order, made by threads a little ahead of their use.
+
+    An error of ``jobs`` itself is raised when the results of the jobs before it have been given.
+
+    Args:
+        function: called in threads.
+        jobs: drawn from here, in the caller's thread.
+        workers: threads.
+        depth: results that may wait.
+    """
+    waiting: deque[Future[R]] = deque()
+    source = iter(jobs)
+    broken: BaseException | None = None
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            while True:
+                try:
+                    waiting.append(pool.submit(function, next(source)))
+                except StopIteration:
+                    break
+                except BaseException as error:
+                    broken = error
+                    break
+                if len(waiting) > depth:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+    if broken is not None:
+        raise broken
 
 
 def _cores() -> int:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from drfm.config.schema import ImagesConfig
 from drfm.data.imagefile import decode_image, read_image_bytes
+from drfm.data.parallel import ahead
 from drfm.data.records import Entry, Resolution
 from drfm.errors import DrfmError
 from drfm.progress import progress_bar
@@ -30,6 +31,8 @@ TOGETHER = 512
 """LR captures that are collected for a network before it runs,"""
 CHUNKS_TOGETHER = 16
 """and chunks at most, which wait in memory."""
+RESIZERS = 4
+"""Threads that bring super-resolved images to their size."""
 NETWORK_PIXELS = 1 << 20
 """LR captures with more pixels are refused, as a network's memory grows with them."""
 
@@ -207,16 +210,22 @@ def finish(recipe: Recipe, results: Sequence[Rendered], network: SuperResolver, 
             places.append((result, row))
     new = {key: (capture, rate) for capture, rate, key in images if finished.get(key) is None}
     todo = list(new.items())
+
+    def reduced(result: tuple[int, Image]) -> tuple[bytes, Image]:
+        key, (capture, rate) = todo[result[0]]
+        return key, hr_space(result[1], capture, rate, options)
+
     with progress_bar("super-resolution", len(todo)) as bar:
-        for number, large in network.stream([capture for _, (capture, _) in todo]):
-            key, (capture, rate) = todo[number]
-            finished.add(key, hr_space(large, capture, rate, options))
+        # Resized by threads, so that a fast network does not wait for it.
+        large = network.stream([capture for _, (capture, _) in todo])
+        for key, image in ahead(reduced, large, workers=RESIZERS, depth=2 * RESIZERS):
+            finished.add(key, image)
             bar.advance()
     for (result, row), (_, _, key) in zip(places, images, strict=True):
-        image = finished.get(key)
+        kept = finished.get(key)
         assert result.hr is not None
-        assert image is not None
-        result.hr[row] = image
+        assert kept is not None
+        result.hr[row] = kept
     for result in results:
         assert result.hr is not None
         result.sums = (recipe.layout.write("hr", result.chunk, result.hr), result.lr_sum)

@@ -1,7 +1,6 @@
 """Training examples of super-resolution: a patch of a sharp capture, and itself made small."""
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +10,11 @@ from torch import Tensor
 
 from drfm.config.schema import Size
 from drfm.data.choices import Kernel
+from drfm.data.parallel import ahead
 from drfm.resolution.degradation import Degradation, degrade
 from drfm.resolution.downsample import resize
 
 Pixels = npt.NDArray[np.uint8]
-_AHEAD = 4
 
 
 @dataclass(frozen=True)
@@ -82,14 +81,7 @@ class Patches:
 
     def stream(self, steps: Sequence[int], size: int, workers: int) -> Iterator[Example]:
         """Batches of ``steps``, in order, made by threads a little ahead of their use."""
-        with ThreadPoolExecutor(max(1, workers)) as pool:
-            waiting: list[Future[Example]] = []
-            for step in steps:
-                waiting.append(pool.submit(self.batch, step, size))
-                if len(waiting) > _AHEAD:
-                    yield waiting.pop(0).result()
-            for future in waiting:
-                yield future.result()
+        return ahead(lambda step: self.batch(step, size), steps, workers=max(1, workers))
 
 
 def _tensor(images: Sequence[Pixels]) -> Tensor:

@@ -3,13 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from drfm.data.parallel import ahead
 from drfm.errors import DrfmError
 from drfm.files import read_json
 from drfm.hub import fetch
@@ -49,6 +50,7 @@ class Magnifier:
     def __init__(self, network: Any, device: torch.device, *, residual: bool, versions: int = 1) -> None:
         self.network, self.device = network, device
         self.residual, self.versions = residual, versions
+        self._queues = device.type != "cpu"
         self.rate, self.window = int(network.config.upscale), int(network.config.window_size)
 
     def __call__(self, images: Sequence[Pixels]) -> list[Pixels]:
@@ -58,22 +60,37 @@ class Magnifier:
 
     def stream(self, images: Sequence[Pixels]) -> Iterator[tuple[int, Pixels]]:
         """The same with the index of each image, batch by batch of one size."""
+        parts: list[list[int]] = []
         by_size: dict[tuple[int, int], list[int]] = defaultdict(list)
         for row, image in enumerate(images):
             by_size[self.padded(image)].append(row)
         for (height, width), rows in by_size.items():
             batch = max(1, _PIXELS[self.device.type] // (height * width))
-            for start in range(0, len(rows), batch):
-                part = rows[start : start + batch]
-                yield from zip(part, self.batch([images[row] for row in part]), strict=True)
+            parts += [rows[start : start + batch] for start in range(0, len(rows), batch)]
+
+        def prepared(part: list[int]) -> tuple[list[int], _Input]:
+            return part, self._prepared([images[row] for row in part])
+
+        # The next batch is prepared while one is computed; a GPU also begins it before the last is fetched.
+        under_way: tuple[list[int], _Launched] | None = None
+        for part, given in ahead(prepared, parts, depth=1):
+            launched = self._launch(given)
+            if under_way is not None:
+                yield from self._results(images, *under_way)
+            under_way = part, launched
+            if not self._queues:
+                yield from self._results(images, *under_way)
+                under_way = None
+        if under_way is not None:
+            yield from self._results(images, *under_way)
 
     def padded(self, image: Pixels) -> tuple[int, int]:
         """Height and width in whole windows: images that agree in them can share a batch."""
         height, width = image.shape[:2]
         return -(-height // self.window) * self.window, -(-width // self.window) * self.window
 
-    def batch(self, images: Sequence[Pixels]) -> list[Pixels]:
-        """As a call, for images that agree in :meth:`padded`."""
+    def _prepared(self, images: Sequence[Pixels]) -> "_Input":
+        """Images that agree in :meth:`padded`, and what a residual network adds to, in whole windows."""
         height, width = self.padded(images[0])
         rate = self.rate
         small = np.stack([_mirror(image, height, width) for image in images])
@@ -81,37 +98,64 @@ class Magnifier:
         if self.residual:
             large = [resize(image, (image.shape[0] * rate, image.shape[1] * rate)) for image in images]
             base = np.stack([_mirror(image, height * rate, width * rate) for image in large])
-        results = self._forward(small, base)
-        return [
-            np.ascontiguousarray(result[: image.shape[0] * rate, : image.shape[1] * rate])
-            for image, result in zip(images, results, strict=True)
-        ]
+        return _Input(small, base)
 
     @torch.inference_mode()
-    def _forward(self, small: Pixels, base: Pixels | None) -> Pixels:
-        """``(B, H, W, 3)`` uint8 to ``(B, rate * H, rate * W, 3)`` uint8."""
-        pixels = self._tensor(small)
-        under = None if base is None else self._tensor(base)
+    def _launch(self, given: "_Input", exactly: bool = False) -> "_Launched":
+        """Compute a batch; on a GPU it may be under way still when this returns."""
+        pixels = self._tensor(given.small)
+        under = None if given.base is None else self._tensor(given.base)
+        half = self.device.type == "cuda" and not exactly
         total: Tensor | None = None
         for version in range(self.versions):
             turned = None if under is None else _turn(under, version)
-            large = _turn_back(self._enlarge(_turn(pixels, version), turned), version)
+            with torch.autocast(self.device.type, torch.float16, enabled=half):
+                large = enlarge(self.network, _turn(pixels, version), turned)
+            large = _turn_back(large, version)
             total = large if total is None else total + large
         assert total is not None
-        mean = (total / self.versions).clamp(0, 1) * 255
-        array: Pixels = mean.round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-        return array
+        levels = ((total / self.versions).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+        return _Launched(given, levels, torch.isfinite(total).all() if half else None)
 
-    def _enlarge(self, pixels: Tensor, base: Tensor | None) -> Tensor:
-        half = self.device.type == "cuda"
-        with torch.autocast(self.device.type, torch.float16, enabled=half):
-            large = enlarge(self.network, pixels, base)
-        if half and not torch.isfinite(large).all():
-            large = enlarge(self.network, pixels, base)
-        return large
+    def _results(
+        self, images: Sequence[Pixels], part: Sequence[int], launched: "_Launched"
+    ) -> Iterator[tuple[int, Pixels]]:
+        """The images of a batch, cut to their sizes; one that overflowed is computed again in float32."""
+        if launched.finite is not None and not launched.finite:
+            launched = self._launch(launched.given, exactly=True)
+        large: Pixels = launched.levels.cpu().numpy()
+        for place, row in enumerate(part):
+            height, width = (side * self.rate for side in images[row].shape[:2])
+            yield row, np.ascontiguousarray(large[place, :height, :width])
 
     def _tensor(self, images: Pixels) -> Tensor:
         return torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2).to(torch.float32) / 255
+
+
+class _Input(NamedTuple):
+    """A batch for the network.
+
+    Attributes:
+        small: ``(B, H, W, 3)`` uint8, whole windows.
+        base: ``(B, rate * H, rate * W, 3)`` uint8 for a residual network.
+    """
+
+    small: Pixels
+    base: Pixels | None
+
+
+class _Launched(NamedTuple):
+    """A batch that is being computed.
+
+    Attributes:
+        given: what it is computed from.
+        levels: ``(B, rate * H, rate * W, 3)`` uint8 on the device.
+        finite: whether half precision sufficed, on the device; ``None`` where it was not used.
+    """
+
+    given: _Input
+    levels: Tensor
+    finite: Tensor | None
 
 
 class Swin2SR:
