@@ -60,6 +60,16 @@ def test_a_failing_cell_stops_nothing_and_says_why(tmp_path):
     assert any(line.startswith("ONE/bad/seed1: FAILED (labels.t = 0.5: a bad day)") for line in said)
 
 
+def test_a_run_that_leaves_another_record_stops_nothing(tmp_path, monkeypatch):
+    """Such as one of a program that was changed while the study ran."""
+    changed = TRAIN.replace('"headline"] =', '"headline"] = record["config"]["labels"]["new"] =')
+    monkeypatch.setattr(runner, "_COMMAND", (sys.executable, "-c", changed))
+    study = Study("s", "S", (Cell("a"), Cell("b")), (1,))
+    state = run_study(study, DATA[:1], tmp_path)
+    assert (len(state.done), len(state.failed)) == (0, 2)
+    assert all("labels.new: no such option" in reason for reason in state.failed.values())
+
+
 def test_a_floor_that_cannot_be_tested_stops_nothing(tmp_path):
     cells = (Cell("pixels", floor="pixels"), Cell("a"))
     said = []

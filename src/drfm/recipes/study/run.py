@@ -190,14 +190,18 @@ def _end(process: _Process, state: State, out: Path, say: Say) -> None:
     run = process.job.run
     state.running.discard(run)
     name = run.relative_to(out)
-    if process.process.returncode == 0 and finished(process.job):
+    lines = run.with_suffix(".log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    reason = lines[-1].removeprefix("drfm: error: ") if lines else f"exit code {process.process.returncode}"
+    try:
+        done = process.process.returncode == 0 and finished(process.job)
+    except DrfmError as error:  # the program was changed while it ran, say
+        done, reason = False, str(error)
+    if done:
         state.done.add(run)
         rank1 = read_json(run / "record.json")["headline"]["rank1"]
         minutes = (time.monotonic() - process.start) / 60
         say(f"{name}: Rank-1 {rank1:.1%}, {minutes:.1f} min; {state.line()}")
         return
-    lines = run.with_suffix(".log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    reason = lines[-1].removeprefix("drfm: error: ") if lines else f"exit code {process.process.returncode}"
     state.failed[run] = reason
     say(f"{name}: FAILED ({reason}); {state.line()}")
 
