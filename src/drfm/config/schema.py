@@ -30,8 +30,9 @@ class ImagesConfig:
     """Resampling kernel of the down-sampled twins and of every resize (A5)."""
     twin_rate: int = 4
     """An HR capture's LR twin is 1/twin_rate of its native size."""
-    twin_rates: Literal["fixed", "random"] = "fixed"
-    """`random` draws 2, 3 or 4 per image from a hash of seed and name (A6)."""
+    twin_rates: Literal["fixed", "random", "several"] = "fixed"
+    """`random` draws 2, 3 or 4 per image from a hash of seed and name; `several` gives an HR capture a twin at
+    each of these rates and at `twin_rate`, one of which is drawn whenever it is trained on (A6)."""
     twin_degradation: Literal["benchmark", "realistic"] = "benchmark"
     """How an HR capture's LR twin is made small: resized, or blurred, resized, with noise and JPEG."""
     sr: Literal["bicubic", "swin2sr"] = "bicubic"
@@ -286,6 +287,9 @@ class TrainConfig:
     """On a GPU: the same bits from every run, and slower; a CPU gives them anyway."""
     tf32: bool = False
     """On a GPU: float32 products and convolutions with mantissas of 10 bits, which are faster."""
+    graphs: bool = True
+    """On a GPU: record the passes of a backbone once and replay them (CUDA graphs), since a GPU is faster
+    than Python can ask it. Where that cannot be done, a line says so, and training goes on without."""
     checkpointing: bool = False
     """Compute activations twice to keep fewer: the same gradients in less memory and more time."""
     extract_batch: int = 128

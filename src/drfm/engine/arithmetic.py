@@ -16,8 +16,6 @@ def set_arithmetic(config: TrainConfig) -> None:
     torch.backends.cuda.matmul.allow_tf32 = config.tf32
     torch.backends.cudnn.allow_tf32 = config.tf32
     torch.backends.cudnn.deterministic = config.deterministic
-    # Trying out algorithms pays where shapes repeat, and may choose another one in the next run.
-    torch.backends.cudnn.benchmark = not config.deterministic
     torch.use_deterministic_algorithms(config.deterministic)
     if config.deterministic:  # read when cuBLAS starts
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -12,6 +12,7 @@ from drfm.learning.batch import Batch, Selection
 from drfm.learning.batches import make_batch
 from drfm.learning.resident import Images
 from drfm.methods.base import Method
+from drfm.models.encoder import add_graphs
 from drfm.resolution.pairs import PairSet
 
 
@@ -22,6 +23,8 @@ class Step:
         optimiser: Adam over what the method trains.
         augment: the generator of every random change of an image.
         images: the images of the pairs, on the device where they fit.
+        graphs: what replays passes of the backbones, on a GPU. A clock that watches wants to see the parts
+            of a step, and activations that are computed twice cannot be replayed: then there are none.
     """
 
     def __init__(
@@ -40,10 +43,14 @@ class Step:
         train = config.train
         self.optimiser = torch.optim.Adam(trained, lr=train.lr, weight_decay=train.weight_decay, fused=True)
         self.augment = torch.Generator()
+        replayed = train.graphs and device.type == "cuda" and not train.checkpointing and not clock.watching
+        self.graphs = add_graphs(method.model) if replayed else []
 
     def __call__(self, selection: Selection, epoch: int) -> dict[str, Tensor]:
         """Train on one selection; its losses by name and their ``total``, detached, still on the device."""
         part, method = self._clock.part, self._method
+        for each in self.graphs:
+            each.begin()
         with part("images"):
             batch = self._batch(selection.labelled)
             ambiguous = self._batch(selection.ambiguous) if len(selection.ambiguous) else None

@@ -98,7 +98,7 @@ class Trainer:
         self.clock.watch(method)
         self._step = Step(method, pairs, config, device, processes, self.clock)
         self.optimiser, self.augment = self._step.optimiser, self._step.augment
-        self._images = self._step.images
+        self._images, self._graphs = self._step.images, self._step.graphs
         self._bare: float | None = None
         self._first_step = self._fresh = 0
         self._stop = self._preparing = False
@@ -275,6 +275,9 @@ class Trainer:
         steps, images = train.iterations - self._first_step, self._fresh
         self.at = Progress(epoch=epoch + 1)
         self.processes.share_buffers(self.method.model)
+        for reason in {graphs.refused for graphs in self._graphs} - {""}:
+            self.say(f"no CUDA graphs, steps take longer: {reason}")
+            self._graphs = []
         if self.processes.first:
             self._record(epoch, entry)
         if self.clock.watching:

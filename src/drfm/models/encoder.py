@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from drfm.models.backbone import Backbone
+from drfm.models.graphs import Graphs
 from drfm.models.layers import neck
 
 Pooling = Literal["average", "gem", "gem_fixed"]
@@ -72,12 +73,30 @@ class Encoder(Head):
         backbone: computes the map.
         pooling: see :class:`Head`.
         normalise: see :class:`Head`.
+
+    Attributes:
+        graphs: replays the backbone's training passes on a GPU, where the engine wants it.
     """
 
     def __init__(self, backbone: Backbone, pooling: Pooling = "average", normalise: bool = True) -> None:
         super().__init__(backbone.out_channels, pooling, normalise)
         self.backbone = backbone
+        self.graphs: Graphs | None = None
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Encode ``(B, 3, H, W)`` ImageNet-normalised RGB; returns what :class:`Head` does."""
-        return super().forward(self.backbone(images))
+        return super().forward(self.map(images))
+
+    def map(self, images: Tensor) -> Tensor:
+        """The backbone's ``(B, D, h, w)`` map of the images."""
+        return self.graphs(images) if self.graphs is not None else self.backbone(images)
+
+
+def add_graphs(model: nn.Module) -> list[Graphs]:
+    """Let every encoder in ``model`` replay its backbone's training passes on a GPU; what does so."""
+    found = []
+    for child in model.modules():
+        if isinstance(child, Encoder):
+            child.graphs = Graphs(child.backbone)
+            found.append(child.graphs)
+    return found

@@ -77,7 +77,7 @@ class SingleEncoder(nn.Module):
         if not self.parts:
             feature, pooled = self.encoder(images)
             return Described(feature, (), pooled)
-        whole = self.encoder.backbone(images)
+        whole = self.encoder.map(images)
         feature, pooled = Head.forward(self.encoder, whole)
         stripes = _stripes(whole, len(self.parts))
         parts = tuple(head(stripe)[0] for head, stripe in zip(self.parts, stripes, strict=True))

@@ -28,6 +28,7 @@ FREE = frozenset(
         "train.evaluate_every",
         "train.device",
         "train.checkpointing",
+        "train.graphs",
         "train.deterministic",
         "train.tf32",
         "train.workers",
