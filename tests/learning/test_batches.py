@@ -1,5 +1,7 @@
 """From rows to batches: what is drawn, shared and reported."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,8 @@ from drfm.errors import DrfmError
 from drfm.learning.augment import ERASED_VALUE
 from drfm.learning.batch import View
 from drfm.learning.batches import make_batch
+from drfm.learning.resident import Images
+from drfm.models.inputs import to_input
 from drfm.resolution.pairs import PairSet
 
 
@@ -116,3 +120,38 @@ def test_images_that_are_not_augmented_stay_sharp():
         make_batch(pairs(), ROWS, AugmentConfig(blur=blur), generator(), views=views) for blur in (0.0, 1.0)
     )
     assert torch.equal(sharp.images[1], blurred.images[1])
+
+
+STILL = AugmentConfig(flip=0, pad=0)
+
+
+def with_twins():
+    plain = pairs()
+    return replace(plain, twins=tuple(np.random.default_rng(n).permutation(plain.lr) for n in (1, 2)))
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_an_image_is_drawn_among_the_twins_of_its_row(there):
+    several, rows = with_twins(), np.tile(np.arange(6), 50)
+    images = Images(several, ["hr", "lr"], torch.device("cpu"))
+    if there:
+        images.put(["hr", "lr"], torch.device("cpu"))
+    hr, lr = make_batch(several, rows, STILL, generator(), images=images).images
+    torch.testing.assert_close(hr, to_input(several.hr[rows], "cpu"))
+    stores = [to_input(store[rows], "cpu") for store in (several.lr, *several.twins)]
+    like = torch.stack([(store - lr).abs().amax((1, 2, 3)) < 1e-5 for store in stores])
+    assert like.any(dim=0).all()
+    drawn = like.sum(dim=1)
+    assert (drawn > 60).all()  # of 300, a hundred each and chance hits
+    again = make_batch(several, rows, STILL, generator(), images=images).images[1]
+    assert torch.equal(lr, again)
+    part = make_batch(several, rows, STILL, generator(), own=slice(100, 200)).images[1]
+    torch.testing.assert_close(part, lr[100:200])
+
+
+def test_twins_are_for_augmented_images_of_the_lr_space_alone():
+    several, plain = with_twins(), pairs()
+    for view in (View("hr"), View("native"), View("lr", augmented=False)):
+        one, other = (make_batch(p, ROWS, STRONG, generator(), views=[view]) for p in (several, plain))
+        assert torch.equal(one.images[0], other.images[0])
+    np.testing.assert_array_equal(several.take("lr", slice(0, 6)), plain.lr)

@@ -132,7 +132,7 @@ def twin_rate(preprocessing: Preprocessing) -> int:
     same vector whatever it is called.
     """
     images = preprocessing.images
-    return images.twin_rate if images.twin_rates == "fixed" else sorted(RANDOM_RATES)[len(RANDOM_RATES) // 2]
+    return images.twin_rate if images.twin_rates != "random" else sorted(RANDOM_RATES)[len(RANDOM_RATES) // 2]
 
 
 def read_crop(crop: Crop, number: int = 0) -> Pixels:

@@ -118,7 +118,8 @@ def _factors(preparation: Mapping[str, Any], sr: Mapping[str, Any]) -> str:
     images = preparation["images"]
     hr, lr = ("x".join(map(str, images[name])) for name in ("hr_size", "lr_size"))
     made = f"by a network, {sr['sr_model']}" if "sr_checksum" in sr else "by interpolation"
-    rate = f"1/{images['twin_rate']}" if images["twin_rates"] == "fixed" else "1/3 (1/2 to 1/4 in training)"
+    rate = "1/3" if images["twin_rates"] == "random" else f"1/{images['twin_rate']}"
+    rate += "" if images["twin_rates"] == "fixed" else " (1/2 to 1/4 in training)"
     return f"""## Factors
 
 A crop of fewer than {preparation["lr_below"]} rows is taken as blurry, any other as sharp. A sharp crop gets

@@ -29,14 +29,14 @@ class Images:
     def __init__(self, pairs: PairSet, sources: Sequence[Source], device: torch.device) -> None:
         self._pairs = pairs
         self._moved: dict[int, Tensor] = {}
-        stores = {id(store): store for source in sources for store in pairs.stores(source)}
+        stores = {id(store): store for source in sources for store in self._all(source)}
         if device.type == "cuda" and _bytes(stores) <= SHARE * torch.cuda.mem_get_info(device)[0]:
             self.put(sources, device)
 
     def put(self, sources: Sequence[Source], device: torch.device) -> None:
         """Copy the images to ``device``, whether or not they fit well."""
         for source in sources:
-            for store in self._pairs.stores(source):
+            for store in self._all(source):
                 if id(store) not in self._moved:
                     self._moved[id(store)] = torch.from_numpy(np.array(store)).to(device)
 
@@ -49,6 +49,10 @@ class Images:
         """As :meth:`drfm.resolution.pairs.PairSet.stores`, from where the images are."""
         return tuple(self._moved.get(id(store), store) for store in self._pairs.stores(source))
 
+    def others(self, source: Source) -> tuple[Store, ...]:
+        """As :meth:`drfm.resolution.pairs.PairSet.others`, from where the images are."""
+        return tuple(self._moved.get(id(store), store) for store in self._pairs.others(source))
+
     def take(self, source: Source, rows: slice) -> Store:
         """As :meth:`drfm.resolution.pairs.PairSet.take`, from where the images are."""
         stores = self.stores(source)
@@ -59,6 +63,9 @@ class Images:
             return parts[0]
         sharp = torch.from_numpy(self._pairs.origin[rows] == HR).to(parts[0].device)
         return torch.where(sharp[:, None, None, None], parts[0], parts[1])
+
+    def _all(self, source: Source) -> tuple[npt.NDArray[np.uint8], ...]:
+        return self._pairs.stores(source) + self._pairs.others(source)
 
 
 def _bytes(stores: dict[int, npt.NDArray[np.uint8]]) -> int:

@@ -20,7 +20,7 @@ KERNELS = {
 """Kernel name to Pillow's filter. All widen with the reduction, so none of them aliases."""
 
 RANDOM_RATES = (2, 3, 4)
-"""Rates that ``images.twin_rates = "random"`` draws from, those of the MLR benchmarks (A6)."""
+"""Rates that ``images.twin_rates`` draws from, those of the MLR benchmarks (A6)."""
 
 
 def resize(image: npt.NDArray[np.uint8], size: Size, kernel: Kernel = "bicubic") -> npt.NDArray[np.uint8]:
@@ -46,7 +46,7 @@ def twin_rate(name: str, seed: int, images: ImagesConfig) -> int:
     ``images.twin_rate``, or with ``images.twin_rates = "random"`` one of 2, 3 and 4 from
     a hash of ``seed`` and ``name``: the same on every machine and in every order.
     """
-    if images.twin_rates == "fixed":
+    if images.twin_rates != "random":
         return images.twin_rate
     digest = hashlib.blake2b(f"{seed}|{name}".encode(), digest_size=8).digest()
     return RANDOM_RATES[int.from_bytes(digest, "big") % len(RANDOM_RATES)]

@@ -27,6 +27,8 @@ class PairSet:
         names: manifest names, in order.
         key: store key; changes with any input byte or setting.
         facts: settings for the record, such as the super-resolution back end and its checksum.
+        twins: further arrays such as ``lr``, in which HR captures have twins of other rates; a training
+            draws among all of them (A6).
     """
 
     hr: npt.NDArray[np.uint8]
@@ -37,6 +39,7 @@ class PairSet:
     names: tuple[str, ...]
     key: str = ""
     facts: Mapping[str, object] = field(default_factory=dict)
+    twins: tuple[npt.NDArray[np.uint8], ...] = ()
 
     def __len__(self) -> int:
         return len(self.origin)
@@ -55,6 +58,10 @@ class PairSet:
                 f"images.hr_size and images.lr_size = {sizes}: one encoder for both needs the same"
             )
         return self.hr, self.lr
+
+    def others(self, source: Source) -> tuple[npt.NDArray[np.uint8], ...]:
+        """The arrays that may stand in the place of the one of ``source`` in training."""
+        return self.twins if source == "lr" else ()
 
     def take(self, source: Source, rows: slice) -> npt.NDArray[np.uint8]:
         """``(B, H, W, 3)`` uint8 images ``source`` of consecutive rows, possibly a view of the store."""

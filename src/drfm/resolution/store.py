@@ -92,7 +92,7 @@ class _Source:
         }
         present = {entry.resolution for entry in entries}
         if "hr" in present:
-            fixed = options.twin_rates == "fixed"
+            fixed = options.twin_rates != "random"
             facts["twin_rate"] = options.twin_rate if fixed else f"2, 3 or 4 by hash, seed {self.seed}"
             if options.twin_degradation != "benchmark":
                 facts["twin_degradation"] = options.twin_degradation
