@@ -99,6 +99,7 @@ def open_page(browser, site):
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(10_000)
+        page.on("filechooser", lambda chooser: None)  # begun in time, so that no dialog opens before it
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: failed.append(str(error)))
         page.on("console", lambda line: failed.append(line.text) if "Content Security" in line.text else None)
@@ -277,6 +278,17 @@ def test_why_shows_both_images_with_their_maps(page, crop):
     assert captions[::2] == ["enlarged, invented", "as captured", "as captured", "made smaller"]
     page.click("#close")
     assert page.is_hidden("#why")
+
+
+def test_without_maps_the_page_says_where_they_are(open_page, bundle, gallery, crop, tmp_path, monkeypatch):
+    monkeypatch.setattr(Service, "explains", False)
+    other = Listening(service_of(bundle, gallery, tmp_path / "records"))
+    page = open_page(address=other.address)
+    ask(page, crop)
+    page.locator(".hit").first.press("y")
+    page.wait_for_selector("#why-status:has-text('exported model')")
+    assert page.is_hidden("#why-lead")
+    other.stop()
 
 
 def test_marks_are_kept_shown_and_taken_back(page, site, crop):

@@ -207,9 +207,10 @@ async function setMark(item, hit, mark) {
 async function explain(hit) {
   const query = now.query;
   el("maps").replaceChildren();
+  el("why-lead").hidden = !about.explains;
   el("why").showModal();
   if (!about.explains) {
-    el("why-status").textContent = "This service runs the exported model (engine onnx), which has no explanation maps. Start it with --engine torch to see them.";
+    el("why-status").textContent = "This service runs an exported model, which has no explanation maps. They are there where the folder of the bundle is served.";
     return;
   }
   el("why-status").textContent = "Working…";
