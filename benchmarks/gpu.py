@@ -106,7 +106,7 @@ def epochs(options: Options) -> dict[str, Any]:
         return found | {"met": False}
     lines = (run / "journal.jsonl").read_text(encoding="utf-8").splitlines()
     found["seconds"] = [json.loads(line)["seconds"] for line in lines]
-    # What is not an epoch, such as starting, testing and making the image store, is there once in both halves.
+    # Starting, testing and making the image store are no epochs: both halves have them once.
     each = statistics.median(sum(seconds.values()) for seconds in found["seconds"])
     whole = first["seconds"] + second["seconds"]
     found["minutes"] = (whole + (EPOCHS - options.epochs) * each) / 60

@@ -35,21 +35,26 @@ from drfm.engine.schedule import Stream, epoch_seed
 from drfm.engine.step import Step
 from drfm.engine.trainer import Trainer
 from drfm.learning.batches import make_batch
+from drfm.learning.resident import Images
 from drfm.methods import build_method
 from drfm.models.build import build_model
+from drfm.models.encoder import add_graphs
 from drfm.models.extract import extract
 from drfm.resolution.pairs import PairSet, pairs_from_arrays
 
 ALONE = Processes()
 PARTS = ("batches", "step", "extraction", "rest", "processes")
+WARM = {"cpu": 1, "cuda": 5}
+"""Turns that are not counted; on a GPU a step is recorded in the third."""
+BATCHES = {"cpu": 4, "cuda": 48}
+"""Batches that are extracted."""
 PERSONS, EACH = 48, 12
 """Persons and images of the stand-in for a data set; half of the images of a person are LR captures."""
 
 
-def stand_in(height: int, width: int) -> PairSet:
-    """Random images of ``PERSONS`` x ``EACH`` pairs."""
+def stand_in(height: int, width: int, count: int = PERSONS * EACH) -> PairSet:
+    """Random images of ``count`` pairs, by turns of HR and LR origin."""
     random = np.random.default_rng(0)
-    count = PERSONS * EACH
     images = random.integers(0, 256, (2, count, height, width, 3), dtype=np.uint8)
     return pairs_from_arrays(images[0], images[1], np.tile([HR, LR], count // 2))
 
@@ -66,13 +71,14 @@ def clustered(count: int, dimension: int, seed: int = 0) -> Tensor:
 def take_turns(sides: dict[str, Callable[[], Any]], repeats: int, device: torch.device) -> dict[str, Any]:
     """Seconds of each side, in turn; medians, and every measurement."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for turn in range(repeats + 1):
+    warm = WARM[device.type]
+    for turn in range(repeats + warm):
         for name, work in sides.items():
             _wait(device)
             start = time.perf_counter()
             work()
             _wait(device)
-            if turn:  # the first is a warm-up
+            if turn >= warm:
                 seconds[name].append(time.perf_counter() - start)
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     return {"median": medians, "all": {k: [round(s, 4) for s in v] for k, v in seconds.items()}}
@@ -116,10 +122,14 @@ def make_step(config: Config, device: torch.device, processes: Processes = ALONE
 
 
 def steps(config: Config, device: torch.device, repeats: int) -> dict[str, Any]:
-    """A step of DRFM, with images, losses, memories and optimiser, beside its bare encoders."""
+    """A step of DRFM, with images, losses, memories and optimiser, beside its bare encoders.
+
+    On a GPU both sides replay CUDA graphs, or neither does (``train.graphs``).
+    """
     ours, counts = make_step(config, device), [config.sampler.batch, config.loss.ps_batch]
     bare = build_model(config.model, seed=1).to(device=device, memory_format=torch.channels_last)
     encoders = torch.nn.ModuleList([bare.hr_encoder, bare.lr_encoder]).train()
+    graphs = add_graphs(encoders) if config.train.graphs and device.type == "cuda" else []
     plain = torch.optim.Adam(encoders.parameters(), lr=1e-5, weight_decay=5e-4, fused=True)
     low, (height, width) = config.train.precision == "bfloat16", config.images.hr_size
     images = [
@@ -128,6 +138,8 @@ def steps(config: Config, device: torch.device, repeats: int) -> dict[str, Any]:
     ]
 
     def theirs() -> None:
+        for each in graphs:
+            each.begin()
         with torch.autocast(device.type, torch.bfloat16, enabled=low):
             outs = [encoder(some)[0] for some in images for encoder in encoders]
         plain.zero_grad(set_to_none=True)
@@ -137,17 +149,18 @@ def steps(config: Config, device: torch.device, repeats: int) -> dict[str, Any]:
     found = take_turns({"bare": theirs, "drfm": ours}, repeats, device)
     found["ratio"] = found["median"]["drfm"] / found["median"]["bare"]
     found["pairs_per_second"] = sum(counts) / found["median"]["drfm"]
+    found |= {"graphs": bool(graphs), "refused": [each.refused for each in graphs if each.refused]}
     return found
 
 
 def extraction(config: Config, device: torch.device, repeats: int) -> dict[str, Any]:
     """Features of all pairs beside the bare forward pass over batches that lie in memory."""
     height, width = config.images.hr_size
-    pairs = stand_in(height, width)
-    model = build_model(config.model, seed=1).to(device=device, memory_format=torch.channels_last).eval()
     size, low = config.train.extract_batch, config.train.precision == "bfloat16"
-    count = min(len(pairs), 4 * size)
-    few = pairs_from_arrays(pairs.hr[:count], pairs.lr[:count], pairs.origin[:count])
+    count = BATCHES[device.type] * size
+    pairs = stand_in(height, width, count)
+    model = build_model(config.model, seed=1).to(device=device, memory_format=torch.channels_last).eval()
+    images = Images(pairs, ["hr", "lr"], device)
     image = torch.randn(size, 3, height, width, device=device).contiguous(memory_format=torch.channels_last)
 
     @torch.inference_mode()
@@ -158,7 +171,8 @@ def extraction(config: Config, device: torch.device, repeats: int) -> dict[str, 
                 model(part, part)
 
     def ours() -> None:
-        extract(model, few, device=device, batch_size=size, precision=config.train.precision)
+        extract(model, pairs, device=device, batch_size=size, precision=config.train.precision,
+                take=images.take, stay=True)  # fmt: skip
 
     found = take_turns({"bare": bare, "extract": ours}, repeats, device)
     found["ratio"] = found["median"]["extract"] / found["median"]["bare"]
@@ -244,7 +258,9 @@ def processes(options: argparse.Namespace) -> dict[str, Any]:
     return {"pairs_per_second": found, "ratio": ratio, "case": f"{options.backbones[0]} {options.sizes[0]}"}
 
 
-def configured(backbone: str, size: str, batch: int, ambiguous: int, precision: str) -> Config:
+def configured(
+    backbone: str, size: str, batch: int, ambiguous: int, precision: str, graphs: bool = True
+) -> Config:
     """The `paper` preset with what the stand-in needs."""
     changes = {
         "images.sr": "bicubic",
@@ -257,6 +273,7 @@ def configured(backbone: str, size: str, batch: int, ambiguous: int, precision: 
         "sampler.batch": batch,
         "loss.ps_batch": ambiguous,
         "train.precision": precision,
+        "train.graphs": graphs,
     }
     return load_config(overrides=changes).config
 
@@ -274,13 +291,15 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--images", type=int, default=12936, help="pairs of the part `rest`")
+    parser.add_argument("--no-graphs", action="store_true", help="neither side replays CUDA graphs")
     parser.add_argument("--one-of-several", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     keep_freed_memory()
 
     def config(backbone: str, size: str) -> Config:
-        return configured(backbone, size, options.batch, options.ambiguous, options.precision)
+        graphs = not options.no_graphs
+        return configured(backbone, size, options.batch, options.ambiguous, options.precision, graphs)
 
     if options.one_of_several:
         one_of_several(config(options.backbones[0], options.sizes[0]), options.repeats)

@@ -127,13 +127,15 @@ class _Parts(torch.autograd.Function):
         x, weight, saved = ctx.saved_tensors
         mask = ctx.needs_input_grad[:3]
         parts = saved.shape[1]
-        dx, dw, db = torch.empty_like(x), None, None
+        dx = torch.empty_like(x)
+        dw: Tensor | None = None
+        db: Tensor | None = None
         slices = zip(*(whole.tensor_split(parts) for whole in (gradient, x, dx)), strict=True)
         for (dy, source, target), mean, scale in zip(slices, saved[0], saved[1], strict=True):
             gx, gw, gb = torch.ops.aten.native_batch_norm_backward(
                 dy, source, weight, None, None, mean, scale, True, ctx.eps, mask
             )
-            dw, db = (part if total is None else total.add_(part) for total, part in ((dw, gw), (db, gb)))
+            dw, db = (gw, gb) if dw is None or db is None else (dw.add_(gw), db.add_(gb))
             if mask[0]:
                 target.copy_(gx)
         gradients = (dx, dw, db)

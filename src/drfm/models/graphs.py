@@ -100,5 +100,5 @@ def record(network: nn.Module, images: Tensor) -> Run:
     low, dtype = torch.is_autocast_enabled("cuda"), torch.get_autocast_dtype("cuda")
     # Casts of weights become part of the recording; what autocast keeps over several calls cannot.
     with torch.autocast("cuda", dtype, enabled=low, cache_enabled=False):
-        run: Run = torch.cuda.make_graphed_callables(network, (images,), allow_unused_input=True)
-    return run
+        made: Any = torch.cuda.make_graphed_callables(network, (images,), allow_unused_input=True)
+    return made  # type: ignore[no-any-return]
