@@ -51,6 +51,8 @@ def test_presets_are_valid_for_every_kind(preset, kind):
 
 def test_presets_follow_their_sources():
     assert preset_choices("drfm", "market1501") == BuildChoices()
+    ordinary = preset_choices("ordinary", "market1501")
+    assert (ordinary.downsample, ordinary.distractors, ordinary.junk) == ("never", True, False)
     assert preset_choices("sing", "viper").rate_rule == "thirds"
     assert preset_choices("mdiff", "market1501").lr_camera == "fixed:3"
     assert preset_choices("mdiff", "caviar").lr_camera == "auto"
@@ -61,7 +63,7 @@ def test_presets_follow_their_sources():
 
 
 def test_unknown_names_are_refused():
-    with pytest.raises(DrfmError, match=r"preset = x: give one of drfm, sing"):
+    with pytest.raises(DrfmError, match=r"preset = x: give one of drfm, ordinary, sing"):
         preset_choices("x", "folder")
     with pytest.raises(DrfmError, match="kernels = bicubic: not a choice"):
         preset_choices("drfm", "folder", kernels="bicubic")

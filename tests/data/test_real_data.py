@@ -1,11 +1,12 @@
 """Counts of the real data sets, by names alone; whole builds run with --slow."""
 
 from collections import Counter
+from dataclasses import fields
 
 import pytest
 
 from drfm.data.assign import assign_resolution
-from drfm.data.choices import BuildChoices
+from drfm.data.choices import BuildChoices, preset_choices
 from drfm.data.readers import read_dataset
 from drfm.data.records import DISTRACTOR, JUNK
 from drfm.data.splits import plan_splits
@@ -61,6 +62,15 @@ def test_market_with_each_lr_camera(market_set, camera):
     assert len(persons(both.gallery)) == len(persons(test.gallery)) == 750
     assert len(both.train) == 12936
     assert {f.rate for f in both.query} == {2, 3, 4}
+
+
+def test_market_under_its_own_protocol(market_set):
+    """The counts that every paper on Market-1501 quotes; junk is left out of the gallery."""
+    changes = {field.name: getattr(preset_choices("ordinary", "market1501"), field.name) for field in
+               fields(BuildChoices)} | {"lr_camera": "fixed:1"}  # fmt: skip
+    split = planned(market_set, **changes)
+    assert (len(split.train), len(split.query), len(split.gallery)) == (12936, 3368, 15913)
+    assert {f.rate for f in (*split.train, *split.query, *split.gallery)} == {1}
 
 
 def test_caviar_cameras_are_measured(real):

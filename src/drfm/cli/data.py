@@ -37,7 +37,7 @@ def build(
         dataset: Folder of the data set as its authors distribute it, or a CSV list.
         out: Folder for the benchmark.
         kind: Name of the data set's reader; `auto` goes by the layout.
-        preset: Choices of earlier work: drfm, sing, pshrnet, mdiff, prpr, vpfa, cadnet-dev.
+        preset: Choices of earlier work: drfm, ordinary, sing, pshrnet, mdiff, prpr, vpfa, cadnet-dev.
         boxes: Of CUHK03 alone: detected, labelled or both.
         workers: Threads; 0 means one per core.
         skip_bad: Leave out files that are no usable images, and list them, instead of stopping.
