@@ -1,8 +1,8 @@
 """The table that a terminal shows while a study runs."""
 
-import json
 from typing import TYPE_CHECKING
 
+from drfm.engine.journal import Journal
 from drfm.files import read_json
 from drfm.recipes.study.plan import Job
 
@@ -36,7 +36,6 @@ def _word(job: Job, state: "State") -> str:
         return f"{read_json(job.run / 'record.json')['headline']['rank1']:.1%}"
     if job.run not in state.running:
         return "[dim]waiting[/dim]"
-    journal = job.run / "journal.jsonl"
-    lines = journal.read_text(encoding="utf-8").splitlines() if journal.exists() else []
-    begun = json.loads(lines[-1])["epoch"] + 2 if lines else 1
+    entries = Journal(job.run / "journal.jsonl").read()
+    begun = entries[-1]["epoch"] + 2 if entries else 1
     return f"[yellow]epoch {begun}/{job.resolved.config.train.epochs}[/yellow]"
