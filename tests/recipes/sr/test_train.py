@@ -102,6 +102,23 @@ def test_a_training_that_was_cut_ends_with_the_same_bits(model, bench, tmp_path,
         assert (tmp_path / "cut" / name).read_bytes() == (model / name).read_bytes(), name
 
 
+def test_what_is_kept_is_the_average_of_the_weights(bench):
+    """Decay 1/11, 2/12, 3/13 and so on until it is that of the choices."""
+    choices = dataclasses.replace(CHOICES, ema=0.15)
+    state = train_module._new(choices, torch.device("cpu"))
+    drawn = train_module.patches(find_captures(bench, choices), choices)
+    expected = {name: value.clone() for name, value in state.network.state_dict().items()}
+    for number, decay in enumerate((1 / 11, 0.15, 0.15)):  # 2/12 is above 0.15
+        train_module.step(state, drawn.batch(number, 2), choices, torch.device("cpu"))
+        for name, value in state.network.state_dict().items():
+            expected[name] = decay * expected[name] + (1 - decay) * value
+    for name, value in expected.items():
+        torch.testing.assert_close(state.average[name], value)
+    assert not torch.equal(
+        state.average["upsample.conv.bias"], state.network.state_dict()["upsample.conv.bias"]
+    )
+
+
 def test_another_training_in_the_folder_is_refused(model, bench, tmp_path):
     copy = shutil.copytree(model, tmp_path / "copy")
     with pytest.raises(DrfmError, match="other choices or data"):
