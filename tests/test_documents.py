@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "drfm"
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 TEXT = {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for page in PAGES}
-NO_OPTIONS = {"labels.fallback", "labels.svg", "labels.json", "model.safetensors", "model.json"}
-"""Words that look like options: an entry of the journal, files of a run."""
+NO_OPTIONS = {"labels.fallback", "labels.svg", "labels.json", "model.safetensors", "model.json", "model.onnx"}
+"""Words that look like options: an entry of the journal, files of a run and of a bundle."""
 
 
 def blocks(text: str) -> list[str]:

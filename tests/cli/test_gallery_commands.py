@@ -108,3 +108,18 @@ def test_without_labels_no_threshold_of_likely_is_shown():
     band = {"low": 30, "high": 60, "possible": level, "likely": level}
     assert _line(band, labelled=False) == "30 to 60 rows: possible from 0.500 (finds 25%)"
     assert _line(band, labelled=True).endswith(", likely from 0.500 (finds 25%)")
+
+
+def test_an_exported_file_encodes_for_a_gallery_like_its_bundle(gallery, made, crops, tmp_path, capsys):
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    from drfm.gallery.onnx_export import export_onnx
+
+    export_onnx(made, tmp_path / "model.onnx")
+    found = []
+    for bundle in (made.folder, tmp_path / "model.onnx"):
+        words = ["gallery", "search", gallery, str(crops / "query.png"), "--bundle", str(bundle)]
+        assert main([*words, "--format", "json"]) == 0
+        found.append([line["path"] for line in json.loads(capsys.readouterr().out)])
+    assert found[0] == found[1]
+    assert len(found[0]) == 4

@@ -61,6 +61,15 @@ def test_onnx_gives_the_same_answers_and_no_maps(exported, gallery, tmp_path, pi
         start.open_encoder(copy / "model.onnx", "torch")
 
 
+def test_a_folder_without_torch_is_one_line(bundle, monkeypatch):
+    def load(folder):
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    monkeypatch.setattr("drfm.load", load)
+    with pytest.raises(DrfmError, match="PyTorch, which is not installed; give a file that `drfm export`"):
+        start.open_encoder(bundle.folder)
+
+
 WITHOUT_TORCH = """
 import json, sys, threading, time, urllib.request
 class NoTorch:

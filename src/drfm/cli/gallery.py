@@ -67,7 +67,8 @@ def create(gallery: str, /, *, bundle: Path | None = None, size: int | None = No
     Args:
         gallery: A new folder; or, with the extra `milvus`, a path ending in .db (Milvus Lite) or
             http(s)://HOST:PORT/COLLECTION.
-        bundle: Folder that `drfm bundle` made; only its vectors can be added then.
+        bundle: Folder that `drfm bundle` made, or a file that `drfm export` wrote; only its vectors can be
+            added then.
         size: Dimensions of a vector, instead of a bundle.
     """
     from drfm.gallery.opening import create_store
@@ -102,7 +103,7 @@ def add(
     Args:
         gallery: Where the gallery lies.
         paths: Images, folders, or CSV files.
-        bundle: Folder that `drfm bundle` made; encodes the images.
+        bundle: Folder that `drfm bundle` made, or a file that `drfm export` wrote; encodes the images.
         vectors: Instead of a bundle, a .npy file with one float32 row of unit length for each image in order.
         camera: Camera of images whose list names none.
         field: A free field for all of these images, as NAME=VALUE.
@@ -211,7 +212,7 @@ def search(
     Args:
         gallery: Where the gallery lies.
         queries: Images of persons to look for.
-        bundle: Folder that `drfm bundle` made; encodes the queries.
+        bundle: Folder that `drfm bundle` made, or a file that `drfm export` wrote; encodes the queries.
         vectors: Instead of images and bundle, a .npy file with a float32 row of unit length for each query.
         k: Images in an answer.
         where: Which images take part.
@@ -261,11 +262,10 @@ def move(gallery: str, target: str, /, *, keep: bool = False) -> None:
 
 
 def _encoder(bundle: Path) -> Any:
-    if not bundle.is_dir():
-        raise DrfmError(f"{bundle}: no such bundle; `drfm bundle` makes one")
-    import drfm
+    """With torch for the folder of a bundle, without it for an exported file."""
+    from drfm.serving.start import open_encoder
 
-    return drfm.load(bundle)
+    return open_encoder(bundle)
 
 
 def _check_model(store: "Store", encoder: Any) -> None:

@@ -56,7 +56,14 @@ def open_encoder(bundle: Path, engine: Engine | None = None) -> Encoder:
     if engine != "onnx":
         import drfm
 
-        return drfm.load(bundle)
+        try:
+            return drfm.load(bundle)
+        except ModuleNotFoundError as error:
+            if error.name != "torch":
+                raise
+            raise DrfmError(
+                f"{bundle}: needs PyTorch, which is not installed; give a file that `drfm export` wrote"
+            ) from None
     from drfm.gallery.bundle import read_bundle
     from drfm.gallery.onnx import OnnxEncoder
 
