@@ -21,7 +21,7 @@ def a_run(out: Path, cell: str, seed: int, rank1: float) -> None:
         row = {"features": "fused", "exact": {k: v * gain for k, v in scores.items()}, "multi_shot": scores}
         result = {
             "features": "fused", "rows": [row], "facts": {}, "protocol": {"text": "single-shot"},
-            "counts": {"queries": 8, "gallery": 4, "persons": 4},
+            "counts": {"queries": 8, "gallery": 4, "persons": 4}, "chance": {"rank1": 0.25},
         }  # fmt: skip
         write_json(run / f"{stage}.json", result)
         numbers = {"positive/same/mean": 0.1, "positive/cross/mean": 0.1 + rank1, "one_camera": 1.0}

@@ -8,7 +8,11 @@ from drfm.recipes.study.plan import Cell, Data, Study
 from drfm.recipes.study.tables import csv, difference, markdown, spread
 
 DATA = Data("SMALL", Path("bench"))
-RESULT = {"protocol": {"text": "single-shot"}, "counts": {"queries": 8, "gallery": 4, "persons": 4}}
+RESULT = {
+    "protocol": {"text": "single-shot"},
+    "counts": {"queries": 8, "gallery": 4, "persons": 4},
+    "chance": {"rank1": 0.25},
+}
 
 
 def outcome(seed, rank1):

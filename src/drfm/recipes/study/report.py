@@ -10,9 +10,9 @@ from drfm.evaluation.page import page, section, unordered
 from drfm.files import write_atomic, write_json
 from drfm.recipes.reporting import explanations
 from drfm.recipes.study.figures import drawn
-from drfm.recipes.study.gather import SCORES, Gathered, Outcome, gather, to_json
+from drfm.recipes.study.gather import SCORES, Gathered, gather, to_json
 from drfm.recipes.study.plan import Cell, Data, Study
-from drfm.recipes.study.tables import Difference, Spread, caption, csv, markdown, rows
+from drfm.recipes.study.tables import Difference, Spread, caption, csv, markdown, remark, rows
 
 
 def report_study(study: Study, data: Sequence[Data], out: Path) -> Path:
@@ -34,14 +34,35 @@ def report_study(study: Study, data: Sequence[Data], out: Path) -> Path:
     for name, figure in figures.items():
         for ending in endings:
             figure.save(out / f"{name}{ending}")
-    parts = [
-        section(each.name, caption(gathered, each), _table(gathered, each, out), _failures(gathered, each))
+    parts = [f"<h1>{escape(study.title)}</h1>{_summary(gathered)}"]
+    parts += [
+        section(
+            each.name,
+            "",
+            _table(gathered, each, out),
+            f'<p class="soft">{escape(caption(gathered, each))}</p>',
+            _failures(gathered, each),
+        )
         for each in data
     ]
     parts += [section(figure.title, "", figure.html()) for figure in figures.values()]
     parts += [_maps(gathered, each, out) for each in data if study.show == "table"]
-    write_atomic(out / "report.html", page(study.title, f"<h1>{escape(study.title)}</h1>" + "\n".join(parts)))
+    write_atomic(out / "report.html", page(study.title, "\n".join(parts)))
     return out / "report.html"
+
+
+def _summary(gathered: Gathered) -> str:
+    """How much of the study is there, and how to read it."""
+    study = gathered.study
+    trained = [cell for cell in study.cells if not cell.floor]
+    total = len(trained) * len(gathered.data) * len(study.seeds)
+    done = sum(len(gathered.of(data, cell)) for data in gathered.data for cell in trained)
+    words = f"{done} of {total} runs are finished"
+    words += f", {len(gathered.failed)} failed. " if gathered.failed else ". "
+    words += f"Every other row is compared with {study.compare}"
+    if len(trained) < len(study.cells):
+        words += "; a method that does not beat the rows without training has learned nothing"
+    return f'<p class="lead">{escape(words)}.</p>'
 
 
 def _maps(gathered: Gathered, data: Data, out: Path) -> str:
@@ -63,9 +84,9 @@ def _maps(gathered: Gathered, data: Data, out: Path) -> str:
 
 def _table(gathered: Gathered, data: Data, out: Path) -> str:
     """The benchmark's table; the number of seeds of a cell links to the record of each of its runs."""
-    head = ["", *SCORES.values(), f"Rank-1 less {gathered.study.compare}", "runs"]
+    head = ["", *SCORES.values(), f"Rank-1 less {gathered.study.compare}", "records, by seed"]
     top = "".join(f"<th>{escape(title)}</th>" for title in head)
-    body = "".join(_row(gathered.of(data, line[0]), out, *line[:3]) for line in rows(gathered, data))
+    body = "".join(_row(gathered, data, out, *line[:3]) for line in rows(gathered, data))
     return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
@@ -76,13 +97,23 @@ def _failures(gathered: Gathered, data: Data) -> str:
 
 
 def _row(
-    outcomes: Sequence[Outcome], out: Path, cell: Cell, scores: dict[str, Spread], beside: Difference | None
+    gathered: Gathered,
+    data: Data,
+    out: Path,
+    cell: Cell,
+    scores: dict[str, Spread],
+    beside: Difference | None,
 ) -> str:
     links = []
-    for outcome in outcomes:
+    for outcome in gathered.of(data, cell):
         record = "record.json" if (outcome.run / "record.json").exists() else "trained.json"
         address = (outcome.run / record).relative_to(out).as_posix()
         links.append(f'<a href="{escape(address)}">{outcome.seed}</a>')
+    failed = [run for run in gathered.failures(data) if run.startswith(f"{cell.folder}/")]
+    links += ["failed"] if failed else [] if links else ["not finished"]
     numbers = [str(scores[key]) if scores else "" for key in SCORES]
     cells = "".join(f"<td>{text}</td>" for text in [*numbers, beside or "", " ".join(links)])
-    return f'<tr><td class="word">{escape(cell.name)}</td>{cells}</tr>'
+    said = remark(cell, gathered.of(data, cell))
+    name = escape(cell.name) + (f' <span class="soft">({said})</span>' if said else "")
+    style = ' class="top"' if cell.name == gathered.study.compare else ""
+    return f'<tr{style}><td class="word">{name}</td>{cells}</tr>'

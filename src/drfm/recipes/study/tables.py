@@ -94,6 +94,13 @@ def rows(gathered: Gathered, data: Data) -> list[tuple[Cell, dict[str, Spread], 
     return made
 
 
+def remark(cell: Cell, outcomes: Sequence[Outcome]) -> str:
+    """What has to be said of a row wherever it is shown: that it is a floor, or supervised."""
+    if cell.floor:
+        return "no training"
+    return "supervised" if any(outcome.record.get("supervised") for outcome in outcomes) else ""
+
+
 def markdown(gathered: Gathered) -> str:
     """The tables of all benchmarks."""
     study = gathered.study
@@ -103,7 +110,9 @@ def markdown(gathered: Gathered) -> str:
         lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
         for cell, scores, beside, count in rows(gathered, data):
             shown = [str(scores[key]) if scores else "" for key in SCORES]
-            cells = [cell.name, *shown, str(beside or ""), str(count)]
+            said = remark(cell, gathered.of(data, cell))
+            name = f"{cell.name} ({said})" if said else cell.name
+            cells = [name, *shown, str(beside or ""), str(count)]
             lines.append("| " + " | ".join(cells) + " |")
         parts += [f"## {data.name}", "\n".join(lines), caption(gathered, data)]
         failures = [f"- {run}: {reason}" for run, reason in gathered.failures(data).items()]
@@ -117,12 +126,13 @@ def caption(gathered: Gathered, data: Data) -> str:
     if not outcomes:
         return "No run is finished."
     protocol = outcomes[0].result["protocol"]["text"]
-    counts = outcomes[0].result["counts"]
+    counts, chance = outcomes[0].result["counts"], outcomes[0].result["chance"]["rank1"]
     return (
         "Per cent. Rank-k and mAP are exact expectations over all galleries of one image a person; ± is the "
         "sample standard deviation over seeds; differences are paired by seed, with Student's 95 % interval "
         "in brackets. The last epoch is the result. "
-        f"{counts['queries']} queries, {counts['gallery']} gallery images, {counts['persons']} persons; "
+        f"{counts['queries']} queries, {counts['gallery']} gallery images, {counts['persons']} persons, "
+        f"chance {100 * chance:.1f} % Rank-1; "
         f"benchmark {outcomes[0].record['benchmark']['id']}. Protocol: {protocol}."
     )
 
