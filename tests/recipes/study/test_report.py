@@ -20,7 +20,8 @@ def a_run(out: Path, cell: str, seed: int, rank1: float) -> None:
     for stage, gain in (("untrained", 0.5), ("trained", 1.0)):
         row = {"features": "fused", "exact": {k: v * gain for k, v in scores.items()}, "multi_shot": scores}
         result = {
-            "features": "fused", "rows": [row], "facts": {}, "protocol": {"text": "single-shot"},
+            "features": "fused", "rows": [row], "facts": {},
+            "protocol": {"text": "single-shot; headline: fused features"},
             "counts": {"queries": 8, "gallery": 4, "persons": 4}, "chance": {"rank1": 0.25},
         }  # fmt: skip
         write_json(run / f"{stage}.json", result)
@@ -76,6 +77,23 @@ def test_each_study_draws_its_figure(out, show, name):
     report_study(study(show, parameter="labels.t"), DATA, out)
     assert {path.stem for path in out.glob("*.svg")} == {name}
     assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_page_says_how_much_of_the_study_is_there_and_what_its_rows_are(out):
+    write_json(out / "failed.json", {"SMALL/a/seed3": "a bad day"})
+    write_json(out / "SMALL/a/seed1/record.json", {"benchmark": {"id": "abc"}, "supervised": True})
+    html = report_study(study(), DATA, out).read_text()
+    assert "4 of 6 runs are finished, 1 failed. Every other row is compared with b" in html
+    assert "chance 25.0 % Rank-1" in html
+    assert "Protocol: single-shot." in html, "the headline feature is each method's own"
+    for name, said in (("floor", "no training"), ("a", "supervised")):
+        assert f'{name} <span class="soft">({said})</span>' in html
+        assert f"| {name} ({said}) |" in (out / "table.md").read_text()
+    assert 'record.json">2</a> failed</td>' in html
+    none = Study("s", "S", (Cell("b"), Cell("c")), (1,), compare="b")
+    html = report_study(none, DATA, out).read_text()
+    assert "1 of 2 runs are finished. " in html
+    assert "<td>not finished</td>" in html
 
 
 def test_distances_have_exact_numbers_over_seeds(out):

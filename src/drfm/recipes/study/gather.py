@@ -81,9 +81,15 @@ def gather(study: Study, data: Sequence[Data], out: Path) -> Gathered:
             found[each.name, cell.name] = [
                 _outcome(seed, run, stage) for seed, run in runs if (run / f"{stage}.json").exists()
             ]
-    done = {str(outcome.run.relative_to(out)) for outcomes in found.values() for outcome in outcomes}
+    missing = {
+        f"{each.name}/{cell.folder}/seed{seed}"
+        for each in data
+        for cell in study.cells
+        for seed in study.seeds
+        if seed not in [outcome.seed for outcome in found[each.name, cell.name]]
+    }
     noted = read_json(out / FAILED) if (out / FAILED).exists() else {}
-    return Gathered(study, data, found, {run: why for run, why in noted.items() if run not in done})
+    return Gathered(study, data, found, {run: why for run, why in noted.items() if run in missing})
 
 
 def _outcome(seed: int, run: Path, stage: str) -> Outcome:

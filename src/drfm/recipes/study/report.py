@@ -85,7 +85,8 @@ def _maps(gathered: Gathered, data: Data, out: Path) -> str:
 def _table(gathered: Gathered, data: Data, out: Path) -> str:
     """The benchmark's table; the number of seeds of a cell links to the record of each of its runs."""
     head = ["", *SCORES.values(), f"Rank-1 less {gathered.study.compare}", "records, by seed"]
-    top = "".join(f"<th>{escape(title)}</th>" for title in head)
+    unbroken = [title.replace("-", "\N{NON-BREAKING HYPHEN}") for title in head]
+    top = "".join(f"<th>{escape(title)}</th>" for title in unbroken)
     body = "".join(_row(gathered, data, out, *line[:3]) for line in rows(gathered, data))
     return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
 

@@ -125,7 +125,8 @@ def caption(gathered: Gathered, data: Data) -> str:
     outcomes = [o for cell in gathered.study.cells for o in gathered.of(data, cell)]
     if not outcomes:
         return "No run is finished."
-    protocol = outcomes[0].result["protocol"]["text"]
+    # Which feature is the headline is a matter of each method.
+    protocol = outcomes[0].result["protocol"]["text"].split("; headline:")[0]
     counts, chance = outcomes[0].result["counts"], outcomes[0].result["chance"]["rank1"]
     return (
         "Per cent. Rank-k and mAP are exact expectations over all galleries of one image a person; ± is the "
