@@ -119,6 +119,13 @@ def test_senseless_rates_are_refused(rates):
         calibrate(people(), {"likely": rates[0], "possible": rates[1]})
 
 
+def test_too_few_persons_are_refused_whatever_the_rate():
+    with pytest.raises(
+        DrfmError, match=r"calibrate: \d persons or clusters in the half .* and 10 are needed"
+    ):
+        calibrate(people(count=8), {"likely": 0.1, "possible": 0.2})
+
+
 def test_too_few_images_for_a_rate_are_refused():
     with pytest.raises(DrfmError, match=r"--likely 1e-06: \d+ groups of images are too few"):
         calibrate(people(), {"likely": 1e-6, "possible": 0.01})

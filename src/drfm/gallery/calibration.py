@@ -87,6 +87,11 @@ def calibrate(evidence: Evidence, rates: Mapping[str, float], seed: int = 0) -> 
         band = _band(scores, _scores(evidence, ~fit, low, high), rates, seed)
         tall = evidence.height[fit & (evidence.height >= low) & (evidence.height < high)]
         bands.append({"low": int(tall.min()), "high": int(tall.max()), **band})
+    if fewest < MIN_GROUPS:
+        raise DrfmError(
+            f"calibrate: {fewest} persons or clusters in the half that gives thresholds, and {MIN_GROUPS} are "
+            "needed; give more images, or train longer where clusters stand for persons"
+        )
     if not bands:
         raise DrfmError(
             f"--likely {likely}: {fewest} groups of images are too few for it; raise it, or give more data"
