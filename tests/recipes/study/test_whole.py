@@ -1,7 +1,14 @@
 """A study from benchmark to page, with real runs of a tiny network."""
 
+import json
+import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
+
+import pytest
 
 from drfm.recipes.study import run as runner
 from drfm.recipes.study.plan import Cell, Study, open_data
@@ -40,3 +47,49 @@ def test_from_benchmark_to_page(tiny, bench, tmp_path, monkeypatch):
     assert (tmp_path / f"maps-{data[0].name}.png").read_bytes().startswith(b"\x89PNG")
     header = (tmp_path / data[0].name / "ceiling" / "seed1.log").read_text()
     assert "TRUE IDENTITIES" in header
+
+
+SCRIPT = """
+import json, sys
+from pathlib import Path
+from drfm.recipes.study import run as runner
+from drfm.recipes.study.plan import Cell, Study, open_data
+runner._COMMAND = (sys.executable, "-c", {command!r})
+study = Study("s", "S", (Cell("A1", preset="a1"), Cell("DRFM")), (1,), compare="DRFM")
+runner.run_study(study, open_data([Path({bench!r})]), Path({out!r}), given=json.loads({given!r}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("orphan", ["killed too", "left alone"])
+def test_a_study_that_is_killed_ends_as_one_that_is_not(tiny, bench, tmp_path, monkeypatch, orphan):
+    """`kill -9` amid its second run, with and without the run; then the same command."""
+    monkeypatch.setattr(runner, "_COMMAND", (sys.executable, "-c", COMMAND))
+    study = Study("s", "S", (Cell("A1", preset="a1"), Cell("DRFM")), (1,), compare="DRFM")
+    given = {**tiny.OPTIONS, "train.epochs": 6, "train.iterations": 10, "train.workers": 1}
+    data = open_data([bench])
+    cut, whole = tmp_path / "cut", tmp_path / "whole"
+    script = SCRIPT.format(command=COMMAND, bench=str(bench), out=str(cut), given=json.dumps(given))
+    process = subprocess.Popen([sys.executable, "-c", script], process_group=0)
+    second = cut / data[0].name / "drfm" / "seed1"
+    while not (second / "journal.jsonl").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    for pid in (process.pid, *map(int, children)) if orphan == "killed too" else (process.pid,):
+        os.kill(pid, signal.SIGKILL)
+    process.wait()
+    first = second.parents[1] / "a1" / "seed1" / "record.json"
+    before = first.read_bytes()
+    said = []
+    state = run_study(study, data, cut, given=given, say=said.append)
+    assert (len(state.done), state.failed) == (2, {})
+    assert first.read_bytes() == before
+    run_study(study, data, whole, given=given)
+    for name in ("a1", "drfm"):
+        one, other = (folder / data[0].name / name / "seed1" for folder in (cut, whole))
+        assert (one / "model/model.safetensors").read_bytes() == (
+            other / "model/model.safetensors"
+        ).read_bytes()
+        rows = [json.loads((run / "trained.json").read_text())["rows"] for run in (one, other)]
+        assert rows[0] == rows[1]
