@@ -51,6 +51,7 @@ def test_without_a_calibration_it_says_so(client, service, blurry):
     assert {line["verdict"] for line in told["results"]} == {"not calibrated"}
     assert "not calibrated" in told["warning"]
     about = client.get("/api/about").json()
+    assert (about["timed"], about["tracks"]) == (6, 3)
     assert (about["calibrated"], about["labelled"], about["rates"]) == (False, False, None)
 
 

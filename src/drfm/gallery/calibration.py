@@ -89,8 +89,8 @@ def calibrate(evidence: Evidence, rates: Mapping[str, float], seed: int = 0) -> 
         bands.append({"low": int(tall.min()), "high": int(tall.max()), **band})
     if fewest < MIN_GROUPS:
         raise DrfmError(
-            f"calibrate: {fewest} persons or clusters in the half that gives thresholds, and {MIN_GROUPS} are "
-            "needed; give more images, or train longer where clusters stand for persons"
+            f"calibrate: {fewest} persons or clusters in the half that gives thresholds, and {MIN_GROUPS} "
+            "are needed; give more images, or train longer where clusters stand for persons"
         )
     if not bands:
         raise DrfmError(

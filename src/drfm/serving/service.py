@@ -13,7 +13,7 @@ import numpy as np
 from drfm.data.imagefile import open_image
 from drfm.errors import DrfmError
 from drfm.gallery.encoder import Encoder
-from drfm.gallery.items import Item
+from drfm.gallery.items import Filter, Item
 from drfm.gallery.search import Search, search
 from drfm.gallery.store import Hit, Store
 from drfm.serving.answers import Asked, Mark, Pixels
@@ -24,6 +24,8 @@ REMEMBERED = 64
 """Searches that are kept in memory, with their crops."""
 LARGEST_K = 200
 LARGEST_ID = (1 << 63) - 1
+EARLIEST = -1e12
+"""Seconds since 1970 that no image was taken before."""
 
 
 class Unknown(DrfmError):
@@ -72,13 +74,14 @@ class Service:
         calibration = record["calibration"]
         with self._turn:
             names = {column: self.store.names(column) for column in ("camera", "person", "track")}
-            images = self.store.count()
+            images, timed = self.store.count(), self.store.count(Filter(since=EARLIEST))
         return {
             "gallery": self.store.location,
             "images": images,
             "cameras": names["camera"][:500],
             "persons": names["person"][:500],
             "tracks": len(names["track"]),
+            "timed": timed,
             "bundle": self.encoder.id,
             "engine": "torch" if self.explains else "onnx",
             "explains": self.explains,

@@ -62,6 +62,7 @@ async function begin() {
   el("persons").append(...about.persons.map((name) => make("option", { value: name })));
   el("person-label").hidden = !about.persons.length;
   el("tracks-label").hidden = !about.tracks;
+  el("times").hidden = !about.timed;
   el("kept").textContent = about.keeps_queries ? ", and so is every crop" : "; your crop itself is not kept";
   list(el("licence"), about.licence.length ? about.licence : ["None is stated."]);
   list(el("notes"), about.calibration_notes);
