@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,12 @@ from drfm.resolution.pairs import PairSet, pairs_from_arrays
 
 ALONE = Processes()
 PARTS = ("batches", "step", "extraction", "rest", "processes")
-WARM = {"cpu": 1, "cuda": 5}
-"""Turns that are not counted; on a GPU a step is recorded in the third."""
-BATCHES = {"cpu": 4, "cuda": 48}
+WARM = {"cpu": 1, "cuda": 2}
+"""Turns that are not counted; on a GPU the third step is recorded."""
+BATCHES = {"cpu": 4, "cuda": 24}
 """Batches that are extracted."""
+STEPS = {"cpu": 1, "cuda": 5}
+"""Steps in a turn: in training too a GPU still computes a step when the next is asked for."""
 PERSONS, EACH = 48, 12
 """Persons and images of the stand-in for a data set; half of the images of a person are LR captures."""
 
@@ -82,6 +85,11 @@ def take_turns(sides: dict[str, Callable[[], Any]], repeats: int, device: torch.
                 seconds[name].append(time.perf_counter() - start)
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     return {"median": medians, "all": {k: [round(s, 4) for s in v] for k, v in seconds.items()}}
+
+
+def _times(work: Callable[[], Any], count: int) -> None:
+    for _ in range(count):
+        work()
 
 
 def _wait(device: torch.device) -> None:
@@ -146,7 +154,11 @@ def steps(config: Config, device: torch.device, repeats: int) -> dict[str, Any]:
         torch.cat([out.float() for out in outs]).sum().backward()
         plain.step()
 
-    found = take_turns({"bare": theirs, "drfm": ours}, repeats, device)
+    count = STEPS[device.type]
+    sides = {"bare": theirs, "drfm": ours}
+    found = take_turns({name: partial(_times, work, count) for name, work in sides.items()}, repeats, device)
+    found["steps_a_turn"] = count
+    found["median"] = {name: seconds / count for name, seconds in found["median"].items()}
     found["ratio"] = found["median"]["drfm"] / found["median"]["bare"]
     found["pairs_per_second"] = sum(counts) / found["median"]["drfm"]
     found |= {"graphs": bool(graphs), "refused": [each.refused for each in graphs if each.refused]}

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from drfm.config import ModelConfig
+from drfm.learning.batchnorm import group_batchnorm
 from drfm.models import graphs
 from drfm.models.backbone import Backbone
 from drfm.models.build import build_model
@@ -137,3 +138,32 @@ def test_a_recording_gives_the_gradients_of_the_network():
     assert not each.refused
     for name, value in two.state_dict().items():
         torch.testing.assert_close(one.state_dict()[name], value)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("low", [False, True])
+def test_two_encoders_side_by_side_train_as_one_after_the_other(low):
+    config = ModelConfig(backbone="resnet18", weights="random")
+    one, two = (build_model(config, seed=1).cuda().train() for _ in range(2))
+    group_batchnorm(one, 2)
+    group_batchnorm(two, 2)
+    each = add_graphs(one)
+    torch.manual_seed(0)
+    images = torch.randn(2, 12, 3, 64, 32, device="cuda")
+    for _ in range(SEEN + 3):
+        found = []
+        for network in (one, two):
+            for graphs_ in each:
+                graphs_.begin()
+            network.zero_grad(set_to_none=True)
+            with torch.autocast("cuda", torch.bfloat16, enabled=low):
+                encoded = [
+                    network(hr, lr) for hr, lr in ((images[0], images[1]), (images[1, :4], images[0, :4]))
+                ]
+            sum((e.hr * e.lr).sum() + e.fused[:, 0].sum() for e in encoded).backward()
+            found.append([p.grad for p in network.parameters() if p.grad is not None])
+        for a, b in zip(*found, strict=True):
+            torch.testing.assert_close(a, b, rtol=2e-2, atol=(3e-2 if low else 1e-3) * float(b.abs().max()))
+    assert not any(graphs_.refused for graphs_ in each)
+    for name, value in two.state_dict().items():
+        torch.testing.assert_close(one.state_dict()[name], value, rtol=1e-2, atol=1e-2)

@@ -13,6 +13,7 @@ from drfm.models.backbones import build_backbone
 from drfm.models.encoder import Encoder
 from drfm.models.features import Encoded
 from drfm.models.fusion import CRFF, FullyConnectedFusion
+from drfm.models.graphs import side_by_side
 from drfm.models.predictor import Predictor
 from drfm.resolution.pairs import Source
 
@@ -69,10 +70,20 @@ class DualEncoder(nn.Module):
             Features in the three spaces, float32 ``(B, D)``. In eval mode their rows have unit length; in
             training the rows of ``hr`` and ``lr`` do if ``model.normalise``, those of ``fused`` always.
         """
-        hr_feature, hr_pooled = self.hr_encoder(hr)
-        lr_feature, _ = self.lr_encoder(lr)
+        if self._side_by_side(lr):
+            (hr_feature, hr_pooled), (lr_feature, _) = side_by_side(
+                lambda: self.hr_encoder(hr), self.lr_encoder, lr
+            )
+        else:
+            hr_feature, hr_pooled = self.hr_encoder(hr)
+            lr_feature, _ = self.lr_encoder(lr)
         encoded = Encoded(hr_feature, lr_feature, self.fuse(hr_feature, lr_feature), hr_pooled)
         return encoded if self.gather is None or not self.training else encoded.map(self.gather)
+
+    def _side_by_side(self, images: Tensor) -> bool:
+        """Whether this is a pass that the encoders replay on a GPU, and they share nothing."""
+        replayed = self.training and self.hr_encoder.graphs is not None
+        return replayed and images.is_cuda and self.config.sharing == "separate"
 
     def fuse(self, hr: Tensor, lr: Tensor) -> Tensor | None:
         """Fused features ``(B, D)`` of features in the HR and LR space, or ``None`` without a fusion space.

@@ -5,8 +5,9 @@ them. A recorded pass is one request. What is recorded are the same kernels in t
 tensors that stay where they are; weights are read and BatchNorm's statistics are written in place.
 """
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from drfm.models.backbone import Backbone
 
+T = TypeVar("T")
 Run = Callable[[Tensor], Tensor]
 SEEN = 2
 """Calls with a shape before it is recorded: a shape that comes once is not worth it."""
@@ -98,7 +100,36 @@ def record(network: nn.Module, images: Tensor) -> Run:
         RuntimeError: the network does what cannot be recorded, or memory is short.
     """
     low, dtype = torch.is_autocast_enabled("cuda"), torch.get_autocast_dtype("cuda")
+    # A recording is made on a stream of its own, on which gradients are then added up; that costs little.
+    if hasattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch"):
+        torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(False)
     # Casts of weights become part of the recording; what autocast keeps over several calls cannot.
     with torch.autocast("cuda", dtype, enabled=low, cache_enabled=False):
         made: Any = torch.cuda.make_graphed_callables(network, (images,), allow_unused_input=True)
     return made  # type: ignore[no-any-return]
+
+
+def side_by_side(
+    first: Callable[[], T], second: Callable[[Tensor], tuple[Tensor, ...]], images: Tensor
+) -> tuple[T, tuple[Tensor, ...]]:
+    """Results of ``first()`` and ``second(images)``, which the GPU of the images computes at the same time.
+
+    One pass alone leaves much of a GPU idle. The backward passes of the two run side by side too, as
+    autograd keeps to the streams of the forward passes. The two may share no weights.
+    """
+    here, side = torch.cuda.current_stream(images.device), _side_stream(images.device)
+    side.wait_stream(here)
+    # Memory is given out again by stream: say which other one still reads it.
+    images.record_stream(side)
+    with torch.cuda.stream(side):
+        theirs = second(images)
+    ours = first()
+    here.wait_stream(side)
+    for made in theirs:
+        made.record_stream(here)
+    return ours, theirs
+
+
+@functools.cache
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
