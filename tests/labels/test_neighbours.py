@@ -45,7 +45,7 @@ METHODS = ("blocks", "screened", "bfloat16", "device", "float16")
 def nearest(rows, k, method, **options):
     """The neighbours by one of the exact methods; ``bfloat16`` screens in it on any machine.
 
-    ``float16`` does on the CPU what ``device`` does on a GPU, with few candidates, so that many rows need more.
+    ``float16`` does on the CPU what ``device`` does on a GPU, with so few candidates that rows need more.
     """
     if method == "float16":
         with pytest.MonkeyPatch.context() as patch:

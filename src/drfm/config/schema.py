@@ -31,8 +31,8 @@ class ImagesConfig:
     twin_rate: int = 4
     """An HR capture's LR twin is 1/twin_rate of its native size."""
     twin_rates: Literal["fixed", "random", "several"] = "fixed"
-    """`random` draws 2, 3 or 4 per image from a hash of seed and name; `several` gives an HR capture a twin at
-    each of these rates and at `twin_rate`, one of which is drawn whenever it is trained on (A6)."""
+    """`random` draws 2, 3 or 4 per image from a hash of seed and name; `several` gives an HR capture a twin
+    at each of these rates and at `twin_rate`, one of which is drawn whenever it is trained on (A6)."""
     twin_degradation: Literal["benchmark", "realistic"] = "benchmark"
     """How an HR capture's LR twin is made small: resized, or blurred, resized, with noise and JPEG."""
     sr: Literal["bicubic", "swin2sr"] = "bicubic"
