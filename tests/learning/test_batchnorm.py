@@ -154,3 +154,15 @@ def test_wrong_shape_and_number_are_refused():
     group_batchnorm(norm, 2)
     with pytest.raises(ValueError, match="4D"):
         norm(torch.randn(4, 2))
+
+
+def test_a_frozen_bias_leaves_the_gradient_of_the_weight_whole():
+    torch.manual_seed(0)
+    norm, x = nn.BatchNorm1d(3), torch.randn(8, 3)
+    norm.bias.requires_grad_(False)
+    group_batchnorm(norm, 2)
+    norm(x).square().mul(torch.arange(8.0)[:, None]).sum().backward()
+    plain = nn.BatchNorm1d(3)
+    weights = torch.arange(8.0)[:, None]
+    sum((plain(x[part]).square() * weights[part]).sum() for part in (slice(4), slice(4, 8))).backward()
+    torch.testing.assert_close(norm.weight.grad, plain.weight.grad)

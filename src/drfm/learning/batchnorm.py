@@ -135,7 +135,8 @@ class _Parts(torch.autograd.Function):
             gx, gw, gb = torch.ops.aten.native_batch_norm_backward(
                 dy, source, weight, None, None, mean, scale, True, ctx.eps, mask
             )
-            dw, db = (gw, gb) if dw is None or db is None else (dw.add_(gw), db.add_(gb))
+            dw = gw if dw is None else dw.add_(gw)
+            db = gb if db is None else db.add_(gb)  # None throughout where the bias is frozen
             if mask[0]:
                 target.copy_(gx)
         gradients = (dx, dw, db)
