@@ -53,19 +53,14 @@ def test_features_are_the_same_from_other_images_in_groups_and_ahead(model, pair
     assert taken[:3] == [("hr", 0), ("lr", 0), ("hr", 2)]
     for name, value in whole.items():
         assert torch.equal(other[name], value)
-    batches = [[pairs.hr[:2]], [pairs.hr[2:3]]]
-    ahead = list(drfm.models.extract._ahead(iter(batches)))
-    for one, two in zip(ahead, batches, strict=True):
-        np.testing.assert_array_equal(np.asarray(one[0]), two[0])
 
 
-def test_an_error_of_reading_ahead_is_not_lost():
-    def broken():
-        yield [np.zeros((1, 2, 2, 3), np.uint8)]
-        raise OSError("disk")
-
-    with pytest.raises(OSError, match="disk"):
-        list(drfm.models.extract._ahead(broken()))
+def test_images_are_held_for_a_gpu_as_they_are(pairs):
+    held = drfm.models.extract._pinned([pairs.hr[:2], pairs.lr[:2]])
+    for one, two in zip(held, (pairs.hr[:2], pairs.lr[:2]), strict=True):
+        np.testing.assert_array_equal(one.numpy(), two)
+    there = [torch.zeros(1, 2, 2, 3, dtype=torch.uint8)]
+    assert drfm.models.extract._pinned(there) is there
 
 
 def test_mode_and_statistics_are_kept(model, pairs):

@@ -1,7 +1,6 @@
 """Features of all pairs, without gradient."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from drfm.data.parallel import ahead
 from drfm.models.features import Features
 from drfm.models.folding import folded
 from drfm.models.inputs import to_input
@@ -62,10 +62,17 @@ def extract(
     read = take or pairs.take
     # No pairs make one empty batch, which knows the spaces and D.
     spans = [slice(at, min(at + batch_size, last)) for at in range(first, max(first + 1, last), batch_size)]
-    batches = ([read(source, some) for source in views] for some in spans)
+
+    def images_of(some: slice) -> list[Image]:
+        return [read(source, some) for source in views]
+
+    # A GPU works on one batch while a thread reads the next; on a CPU the two would share the cores.
+    batches: Iterator[list[Image]] = map(images_of, spans)
+    if device.type != "cpu":
+        batches = ahead(lambda some: _pinned(images_of(some)), spans, depth=1)
     made = _Rows(last - first, home)
     with progress_bar("extract", last - first) as bar:
-        for images in batches if device.type == "cpu" else _ahead(batches):
+        for images in batches:
             inputs = [to_input(image, device) for image in images]
             made.add(encode_batch(network, inputs, precision, flip))
             bar.advance(len(inputs[0]))
@@ -105,19 +112,9 @@ class _Rows:
         self._waiting = []
 
 
-def _ahead(batches: Iterator[list[Image]]) -> Iterator[list[Image]]:
-    """The same batches, each read by another thread while the one before is worked on."""
-    with ThreadPoolExecutor(1) as reader:
-        coming = reader.submit(_pinned, batches)
-        while (images := coming.result()) is not None:
-            coming = reader.submit(_pinned, batches)
-            yield images
-
-
-def _pinned(batches: Iterator[list[Image]]) -> list[Image] | None:
-    """The next batch in memory that a GPU fetches by itself, or ``None`` at the end."""
-    images = next(batches, None)
-    if images is None or isinstance(images[0], Tensor):
+def _pinned(images: list[Image]) -> list[Image]:
+    """The same images in memory that a GPU fetches by itself, unless they lie on a device."""
+    if any(isinstance(image, Tensor) for image in images):
         return images
     held = [torch.from_numpy(np.array(image, dtype=np.uint8, order="C")) for image in images]
     return [image.pin_memory() if torch.cuda.is_available() else image for image in held]
