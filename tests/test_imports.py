@@ -16,7 +16,7 @@ EXTRAS = (
     "matplotlib", "transformers", "h5py", "faiss", "huggingface_hub", "tensorboard", "pymilvus", "av",
     "onnxruntime", "trackers", "supervision",
 )  # fmt: skip
-LEAVES = ("errors", "files", "hub", "progress")
+LEAVES = ("errors", "files", "hub", "onnxfile", "progress")
 SOURCE = Path(__file__).parents[1] / "src" / "drfm"
 TORCH_FREE = ("config", "data", "video", "cli", *LEAVES)
 

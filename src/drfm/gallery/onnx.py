@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from drfm.data.records import Resolution
 from drfm.errors import DrfmError
 from drfm.gallery.bundle import check_record
 from drfm.gallery.encoder import Encoder, Pixels, Vectors
+from drfm.onnxfile import open_onnx
 
 RECORD_KEY = "drfm"
 """Entry of the file's metadata that holds the record of the bundle, as JSON."""
@@ -30,7 +30,8 @@ class OnnxEncoder(Encoder):
     """
 
     def __init__(self, file: str | Path, *, threads: int = 0) -> None:
-        self._session = _session(Path(file), threads)
+        missing = f"`drfm export --onnx {file} BUNDLE` writes one"
+        self._session = open_onnx(Path(file), threads, user="this engine", missing=missing)
         text = self._session.get_modelmeta().custom_metadata_map.get(RECORD_KEY)
         if text is None:
             raise DrfmError(
@@ -48,23 +49,3 @@ class OnnxEncoder(Encoder):
             given = {"images": images, "lr": np.array(resolution == "lr")}
             (vectors[rows],) = self._session.run(None, given)
         return vectors
-
-
-def _session(file: Path, threads: int) -> Any:
-    try:
-        import onnxruntime
-    except ImportError:
-        raise DrfmError("this engine needs onnxruntime: pip install 'drfm[onnx]'") from None
-    if not file.is_file():
-        raise DrfmError(f"{file}: no such file; `drfm export --onnx {file} BUNDLE` writes one")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    # The library warns of every shape that it cannot foresee, and sizes of crops are such.
-    options.log_severity_level = 3
-    offered = onnxruntime.get_available_providers()
-    chosen = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in offered]
-    try:
-        return onnxruntime.InferenceSession(str(file), options, providers=chosen)
-    except Exception as error:  # the library's exceptions have no common base
-        reason = " ".join(str(error).split())[:120]
-        raise DrfmError(f"{file}: cannot be opened as an ONNX model ({reason}); export it again") from None

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from drfm.errors import DrfmError
+from drfm.onnxfile import open_onnx
 from drfm.video.choices import Layout
 from drfm.video.tracking import overlaps
 
@@ -64,7 +65,9 @@ class Detector:
         threads: int = 0,
     ) -> None:
         self.file, self._layout, self._least = file, layout, least
-        self._session = _session(file, threads)
+        self._session = open_onnx(
+            file, threads, user="a detector", missing="give a person detector as an ONNX file"
+        )
         about = self._session.get_modelmeta().custom_metadata_map
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         shape = inputs[0].shape if len(inputs) == 1 else []
@@ -212,22 +215,3 @@ def _literal(text: str) -> Any:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return None
-
-
-def _session(file: Path, threads: int) -> Any:
-    try:
-        import onnxruntime
-    except ImportError:
-        raise DrfmError("a detector needs onnxruntime: pip install 'drfm[onnx]'") from None
-    if not file.is_file():
-        raise DrfmError(f"{file}: no such file; give a person detector as an ONNX file")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    offered = onnxruntime.get_available_providers()
-    chosen = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in offered]
-    try:
-        return onnxruntime.InferenceSession(str(file), options, providers=chosen)
-    except Exception as error:  # the library's exceptions have no common base
-        reason = " ".join(str(error).split())[:120]
-        raise DrfmError(f"{file}: cannot be opened as an ONNX model ({reason}); export it again") from None
