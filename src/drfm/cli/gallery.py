@@ -1,7 +1,5 @@
 """`drfm gallery`: images to be searched, with what is known of them."""
 
-import csv
-import io
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Group, Parameter
 
+from drfm.cli.answers import show, verdicts
 from drfm.cli.output import note, say
 from drfm.errors import DrfmError
 
 if TYPE_CHECKING:
     from drfm.gallery.items import Filter, Item
-    from drfm.gallery.store import Hit, Store
+    from drfm.gallery.store import Store
 
 app = App(name="gallery", help="Keep images and find persons in them.")
 BATCH = 256
@@ -240,7 +239,7 @@ def search(
         names = [f"row {number}" for number in range(len(asked))]
     answers = dict(zip(names, find(store, asked, how), strict=True))
     store.close()
-    _show(answers, {} if encoder is None else _verdicts(answers, encoder.record["calibration"]), format)
+    show(answers, {} if encoder is None else verdicts(answers, encoder.record["calibration"]), format)
 
 
 @app.command
@@ -319,55 +318,3 @@ def _given(vectors: Path | None, count: int | None) -> Any:
     if count is not None and len(rows) != count:
         raise DrfmError(f"{vectors}: {len(rows)} rows for {count} images; give one each")
     return rows
-
-
-def _verdicts(answers: "dict[str, list[Hit]]", calibration: Any) -> dict[str, list[str]]:
-    """What each similarity says at the height of its query; where that is nothing, a note says why."""
-    from drfm.data.imagefile import image_size
-    from drfm.gallery.calibration import verdict, warning
-
-    if calibration is None:
-        note(f"note: {warning(0, None)} `drfm calibrate` finds which ones do")
-        return {}
-    heights = {name: image_size(Path(name))[0] for name in answers}
-    for name, height in heights.items():
-        if reason := warning(height, calibration):
-            note(f"note: {name}: {reason}")
-    return {
-        name: [verdict(float(hit.similarity), heights[name], calibration) for hit in hits]
-        for name, hits in answers.items()
-    }
-
-
-def _show(answers: "dict[str, list[Hit]]", verdicts: dict[str, list[str]], format: str) -> None:
-    lines = [
-        {
-            "query": name, "rank": rank, "similarity": hit.similarity,
-            "verdict": verdicts[name][rank - 1] if name in verdicts else None,
-            "id": hit.id, **hit.item.to_dict(),
-        }
-        for name, hits in answers.items()
-        for rank, hit in enumerate(hits, 1)
-    ]  # fmt: skip
-    columns = [
-        "query", "rank", "similarity", "verdict", "id", "path", "camera", "time", "person", "track", "fields",
-    ]  # fmt: skip
-    if format == "json":
-        say(json.dumps(lines, indent=1, ensure_ascii=False))
-    elif format == "csv":
-        text = io.StringIO()
-        writer = csv.DictWriter(text, columns)
-        writer.writeheader()
-        writer.writerows({**line, "fields": json.dumps(line["fields"], ensure_ascii=False)} for line in lines)
-        say(text.getvalue())
-    else:
-        from rich.console import Console
-        from rich.markup import escape
-        from rich.table import Table
-
-        shown = [name for name in columns[:-1] if name != "id" and any(line[name] for line in lines)]
-        table = Table(*(shown or columns[:3]))
-        for line in lines:
-            values = {**line, "similarity": f"{line['similarity']:.3f}"}
-            table.add_row(*(escape("" if values[name] is None else str(values[name])) for name in shown))
-        Console().print(table)

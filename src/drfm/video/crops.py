@@ -14,6 +14,7 @@ from drfm.files import folder_lock
 from drfm.progress import progress_bar
 from drfm.video.boxes import Box, read_mot
 from drfm.video.choices import CropChoices, Layout, check_name
+from drfm.video.finders import Detected, Finder, Listed
 from drfm.video.frames import Frame, Frames, Pixels, open_frames
 from drfm.video.listing import CropFolder
 from drfm.video.shots import BestShots, Shot, score
@@ -85,13 +86,13 @@ def cut_crops(
     frames = open_frames(source, fps=choices.fps, first_frame=choices.first_frame)
     if source.is_dir() and start is not None and choices.fps is None:
         raise DrfmError(f"start: {source} is a folder, and its frames have no times; give --fps, too")
-    finder: _Listed | _Detected
+    finder: Finder
     if boxes is not None:
         first = choices.first_frame if not source.is_dir() else 0
-        finder = _Listed(read_mot(boxes, first), choices)
+        finder = Listed(read_mot(boxes, first), choices)
     else:
         assert detector is not None
-        finder = _Detected(detector, layout, person_class, choices)
+        finder = Detected(detector, layout, person_class, choices)
     with folder_lock(out):
         folder = CropFolder(out, source, name, camera, start)
         try:
@@ -100,64 +101,10 @@ def cut_crops(
             raise KeyboardInterrupt("stopped; the list is as it was; the same command begins anew") from None
 
 
-class _Listed:
-    """Boxes from a list."""
-
-    def __init__(self, found: dict[int, list[Box]], choices: CropChoices) -> None:
-        least = choices.confidence or 0.0
-        self._found = {
-            frame: kept
-            for frame, all_boxes in found.items()
-            if (kept := [box for box in all_boxes if box.confidence >= least])
-        }
-        boxes = [(frame, box) for frame, kept in self._found.items() for box in kept]
-        self.tracks = any(box.track is None for _, box in boxes)
-        self.last_frame = max(self._found, default=-1)
-        self.last_of: dict[int, int] = {}
-        for frame, box in boxes:
-            if box.track is not None:
-                self.last_of[box.track] = max(frame, self.last_of.get(box.track, frame))
-        self.first_free = max(self.last_of, default=0)
-
-    def boxes(self, frame: Frame, image: Callable[[], Pixels]) -> list[Box]:
-        return self._found.pop(frame.number, [])
-
-    def left(self) -> int:
-        """Boxes in frames that did not come."""
-        return sum(len(boxes) for boxes in self._found.values())
-
-
-class _Detected:
-    """Boxes from a detector."""
-
-    tracks = True
-    last_frame: int | None = None
-    first_free = 0
-
-    def __init__(self, file: Path, layout: Layout, person: int | None, choices: CropChoices) -> None:
-        from drfm.video.detector import LEAST, Detector
-
-        least = LEAST if choices.confidence is None else choices.confidence
-        self._detect = Detector(file, layout=layout, person=person, least=least)
-        self.last_of: dict[int, int] = {}
-
-    def boxes(self, frame: Frame, image: Callable[[], Pixels]) -> list[Box]:
-        found, scores = self._detect(image())
-        return [
-            Box(left, top, right - left, bottom - top, certain)
-            for (left, top, right, bottom), certain in zip(found.tolist(), scores.tolist(), strict=True)
-        ]
-
-    def left(self) -> int:
-        return 0
-
-
 class _Cutter:
     """One pass over the frames."""
 
-    def __init__(
-        self, frames: Frames, finder: _Listed | _Detected, folder: CropFolder, choices: CropChoices
-    ) -> None:
+    def __init__(self, frames: Frames, finder: Finder, folder: CropFolder, choices: CropChoices) -> None:
         self._frames, self._finder, self._folder, self._choices = frames, finder, folder, choices
         rate = frames.rate or USUAL_RATE
         self._rate = rate
