@@ -6,6 +6,7 @@
 BENCHMARK is MLR-Market-1501 as `drfm data build` made it. The parts:
 
 rates      a step beside the bare encoders, and extraction beside the bare forward pass (training.py)
+kernels    which operations and kernels take the time of a step
 waits      how often a step makes the host wait for the GPU
 epochs     the 40 epochs of the paper in bfloat16, stopped half-way and resumed; bar: 20 minutes. With fewer
            --epochs the minutes of 40 are computed from the median epoch, and the record says so
@@ -31,9 +32,11 @@ import torch
 import measure
 
 HERE = Path(__file__).resolve().parent
-PARTS = ("rates", "waits", "epochs", "precision", "memory")
+PARTS = ("rates", "waits", "kernels", "epochs", "precision", "memory")
 SEEDS = (1, 2, 3)
 EPOCHS, MINUTES, GIGABYTES = 40, 20, 16
+PROFILED = 3
+"""Steps that the profiler watches."""
 
 Options = argparse.Namespace
 
@@ -94,6 +97,33 @@ def waits(options: Options) -> dict[str, Any]:
     torch.cuda.set_sync_debug_mode("default")
     places = {f"{Path(w.filename).name}:{w.lineno}": str(w.message)[:120] for w in caught}
     return {"waits_in_4_steps": len(caught), "places": places}
+
+
+def kernels(options: Options) -> list[dict[str, Any]]:
+    """The operations and kernels that took longest in a step, by PyTorch's profiler."""
+    from torch.profiler import ProfilerActivity, profile
+
+    import training
+
+    device = torch.device(options.device)
+    step = training.make_step(
+        training.configured(options.backbone, options.size, options.batch, 16, "bfloat16"), device
+    )
+    for _ in range(5):
+        step()
+    gpu = device.type == "cuda"
+    with profile(activities=[ProfilerActivity.CUDA if gpu else ProfilerActivity.CPU]) as watched:
+        for _ in range(PROFILED):
+            step()
+        if gpu:
+            torch.cuda.synchronize()
+    took = "self_device_time_total" if gpu else "self_cpu_time_total"
+    found = sorted(watched.key_averages(), key=lambda each: getattr(each, took), reverse=True)
+    return [
+        {"name": each.key[:120], "ms_a_step": round(getattr(each, took) / 1e3 / PROFILED, 3),
+         "calls_a_step": each.count / PROFILED}
+        for each in found[:30]
+    ]  # fmt: skip
 
 
 def epochs(options: Options) -> dict[str, Any]:
@@ -176,8 +206,9 @@ def main() -> None:
     parser.add_argument("--words", nargs=argparse.REMAINDER, default=[], help="for `drfm train`; comes last")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    works: dict[str, Callable[[Options], dict[str, Any]]] = {
-        "rates": rates, "waits": waits, "epochs": epochs, "precision": precision, "memory": memory,
+    works: dict[str, Callable[[Options], Any]] = {
+        "rates": rates, "waits": waits, "kernels": kernels, "epochs": epochs, "precision": precision,
+        "memory": memory,
     }  # fmt: skip
     result: dict[str, Any] = {"machine": measure.machine(), "device": options.device}
     for part in options.parts:

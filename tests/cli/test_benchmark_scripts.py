@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from drfm.cli import benchmark
 
@@ -22,7 +23,17 @@ def script(monkeypatch):
         return __import__(name)
 
     yield load
-    for name in ("all", "gpu", "measure", "ranking", "rerank", "synthetic", "training"):
+    for name in (
+        "all",
+        "crops",
+        "gpu",
+        "measure",
+        "practitioner",
+        "ranking",
+        "rerank",
+        "synthetic",
+        "training",
+    ):
         sys.modules.pop(name, None)
 
 
@@ -156,6 +167,9 @@ def test_the_gpu_command_works_on_a_cpu(script, tmp_path, monkeypatch):
     found = json.loads((out / "gpu.json").read_text())
     assert found["rates"]["efficientnet_lite0 32x16"]["step"]["ratio"] > 0
     assert found["waits"]["waits_in_4_steps"] is None
+    times = [each["ms_a_step"] for each in found["kernels"]]
+    assert times == sorted(times, reverse=True)
+    assert any("conv" in each["name"] for each in found["kernels"])
     assert found["epochs"]["minutes"] == pytest.approx(2 + 36 * 10 / 60)  # 36 of the 40 epochs are computed
     assert found["epochs"]["rest_share"] == pytest.approx(0.02)
     assert not found["epochs"]["measured"]
@@ -176,3 +190,48 @@ def test_the_gpu_command_starts_trainings(script, tmp_path):
     found = gpu.train(options, tmp_path / "run", "--train.epochs", 1)
     assert found["code"] == 2
     assert "none" in found["error"]
+
+
+def test_the_walk_of_a_practitioner_judges_answers(script):
+    walk = script("practitioner")
+    crops, held = {"a": 1, "b": 2, "c": 1}, {"q": 1}
+    lines = [
+        {"query": "q", "path": path, "rank": rank, "verdict": verdict}
+        for rank, (path, verdict) in enumerate(
+            [("b", "possible"), ("a", "possible"), ("c", "no evidence")], 1
+        )
+    ]
+    found = walk.judged(lines, crops, held)
+    assert (found["first_right"], found["other_possible"], found["other_pairs"]) == (0, 1, 1)
+    assert (found["same_possible"], found["same_pairs"]) == (1, 2)
+    assert (found["possible_of_first_10"], found["right_of_these_10"]) == (2, 1)
+    bands = [
+        {"low": 40, "high": 60, "possible": {"found": 0.7}},
+        {"low": 61, "high": 90, "possible": {"found": 0.8}},
+    ]
+    told = walk.promised({"bands": bands, "rates": {"possible": 0.01}}, [50, 70, 20])
+    assert told == {"false_at_most": 0.01, "found_least": 0.7, "found_most": 0.8, "queries_in_a_band": 2}
+
+
+def test_the_walk_hides_persons_and_keeps_some_crops_out(script, tmp_path):
+    root = tmp_path / "data"
+    root.mkdir()
+    for person in range(3):
+        for shot in range(4):
+            Image.new("RGB", (8, 16), (person, shot, 0)).save(root / f"{person:04d}_c1_{shot}.png")
+    walk = script("practitioner")
+    crops, held = walk.hide(root, tmp_path / "out", 2, 0)
+    assert (len(crops), len(held)) == (10, 2)
+    for names in (crops, held):
+        for name, person in names.items():
+            with Image.open(name) as image:
+                assert image.getpixel((0, 0))[0] == person
+            assert Path(name).stem.isdecimal()
+
+
+def test_walkers_of_crops_are_tracked(script, monkeypatch):
+    crops = script("crops")
+    monkeypatch.setattr(crops, "FRAMES", 40)
+    found = crops.tracked("iou", [crops.scene(0)])
+    assert found["boxes"] > 100
+    assert 0 <= found["switches"] < found["boxes"] / 20
