@@ -1,3 +1,4 @@
+import subprocess
 import sys
 from pathlib import Path
 
@@ -94,3 +95,31 @@ def test_codes_bound_what_they_leave_out():
     assert (made.facts[:, 1] < 0.02).all()
     assert (made.facts[:, 2] == made.codes.sum(axis=1, dtype=int)).all()
     assert not made.codes[:, 300:].any()
+
+
+PREPARED = """
+import sys
+import numpy as np
+from drfm.gallery import codes, exact, products
+from drfm.gallery.embedded import Embedded
+from drfm.gallery.items import Item
+from drfm.labels import candidates, similarity
+store = Embedded.create(__import__("pathlib").Path(sys.argv[1]), 3)
+rows = np.eye(3, dtype=np.float32)
+store.add([Item(name) for name in "abc"], rows)
+def compiled():
+    rooms = (codes, exact, products, candidates, similarity)
+    return sum(len(getattr(f, "signatures", ())) for room in rooms for f in vars(room).values())
+before = compiled()
+store.prepare()
+prepared = compiled()
+assert prepared > before
+assert store.search(rows[1:2], 2)[0][0].item.path == "b"
+assert compiled() == prepared, [f for f in vars(exact).values() if hasattr(f, "signatures")]
+"""
+
+
+def test_what_is_prepared_is_what_a_search_runs(tmp_path):
+    command = [sys.executable, "-c", PREPARED, str(tmp_path / "gallery")]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert ran.returncode == 0, ran.stderr

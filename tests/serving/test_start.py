@@ -4,6 +4,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -116,6 +117,31 @@ def test_an_address_that_is_taken_is_one_line(service):
             start.serve(service, "127.0.0.1", port, print)
     with pytest.raises(DrfmError, match="--port 70000"):
         start.serve(service, "127.0.0.1", 70000, print)
+
+
+def test_all_but_a_search_is_answered_while_the_search_is_compiled(service, client, blurry, monkeypatch):
+    going, done = threading.Event(), []
+    monkeypatch.setattr(service.store, "prepare", going.wait)
+    service.warm_up()
+    asked = threading.Thread(target=lambda: done.append(client.post("/api/search", content=blurry)))
+    asked.start()
+    try:
+        for address in ("/health", "/metrics", "/api/about", "/api/images/1", "/"):
+            assert client.get(address).status_code == 200
+        asked.join(0.2)
+        assert not done
+    finally:
+        going.set()
+    asked.join(60)
+    assert len(done[0].json()["results"]) == 6
+
+
+def test_a_gallery_whose_files_are_gone_is_known_at_the_start(bundle, gallery, tmp_path):
+    copy = tmp_path / "people"
+    shutil.copytree(gallery, copy)
+    shutil.rmtree(next(copy.glob("vectors-*")))
+    with pytest.raises(DrfmError, match="restore them from a copy"):
+        start.make_service(str(copy), bundle.folder, None, tmp_path / "records")
 
 
 def test_a_missing_extra_is_one_line(service, monkeypatch):

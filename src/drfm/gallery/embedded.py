@@ -16,7 +16,7 @@ from drfm.files import write_error
 from drfm.gallery import files
 from drfm.gallery.catalogue import FORMAT, Catalogue
 from drfm.gallery.codes import LONGEST, Rows
-from drfm.gallery.exact import nearest
+from drfm.gallery.exact import nearest, prepare
 from drfm.gallery.items import Filter, Item
 from drfm.gallery.store import EVERYTHING, Hit, checked, checked_k
 
@@ -188,6 +188,10 @@ class Embedded:
             [Hit(known[at][0], value, known[at][1]) for at, value in zip(row, values, strict=True)]
             for row, values in zip(near.index.tolist(), near.similarity.tolist(), strict=True)
         ]
+
+    def prepare(self) -> None:
+        """Compile the search; see :mod:`drfm.gallery.exact`."""
+        prepare()
 
     def vectors(self, ids: Sequence[int]) -> Rows:
         """``(N, D)`` vectors of images; a missing id is an error."""

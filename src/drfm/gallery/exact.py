@@ -94,6 +94,19 @@ def best(
     return index, exact
 
 
+def prepare() -> None:
+    """Compile what a search of mapped rows needs, or load what was compiled before.
+
+    It takes seconds once on a machine, and then some hundredths. Any thread may do it beside other work.
+    """
+    rows = np.ones((1, 1), np.float32)
+    codes = encode(rows)
+    # A function is compiled once for arrays that can be written, and once for those that cannot.
+    for array in (rows, codes.codes, codes.facts):
+        array.flags.writeable = False
+    nearest(rows, codes, np.zeros(1, np.int32), np.ones((1, 1), np.float32), 1)
+
+
 @dataclass(frozen=True)
 class _Side:
     rows: Rows

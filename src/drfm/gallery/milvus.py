@@ -166,6 +166,10 @@ class Milvus:
                 )
             limit *= 4
 
+    def prepare(self) -> None:
+        """Compile the second comparison."""
+        best(np.ones(1, np.float32), np.ones((1, 1), np.float32), 1)
+
     def vectors(self, ids: Sequence[int]) -> Rows:
         """``(N, D)`` vectors of images; a missing id is an error."""
         found: dict[int, Any] = {}

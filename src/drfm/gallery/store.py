@@ -67,6 +67,9 @@ class Store(Protocol):
     def search(self, queries: Rows, k: int, where: Filter = EVERYTHING) -> list[list[Hit]]:
         """The ``k`` most similar images that fit for each of ``(Q, D)`` rows, equal ones by id; exact."""
 
+    def prepare(self) -> None:
+        """Do what would make the first search slower than the others; nothing else waits for it."""
+
     def vectors(self, ids: Sequence[int]) -> Rows:
         """``(N, D)`` vectors of images that are in the gallery."""
 

@@ -56,12 +56,22 @@ class Service:
         self.metrics = Metrics()
         self._asked: OrderedDict[str, Asked] = OrderedDict()
         self._turn = threading.RLock()
+        self._warming: threading.Thread | None = None
+
+    def try_out(self) -> None:
+        """Encode a grey crop and look into the gallery, so that what does not work is known at once.
+
+        Raises:
+            DrfmError: the gallery's files are missing or damaged.
+        """
+        with self._turn:
+            self.encoder.encode(np.full((64, 32, 3), 127, np.uint8))
+            self.store.page(0, 1)
 
     def warm_up(self) -> None:
-        """Make the first search as fast as the others."""
-        with self._turn:
-            vectors = self.encoder.encode(np.full((64, 32, 3), 127, np.uint8))
-            search(self.store, vectors, Search(k=1))
+        """Begin to compile the search. The first search waits for that, and nothing else does."""
+        self._warming = threading.Thread(target=self.store.prepare, name="compile the search")
+        self._warming.start()
 
     @property
     def explains(self) -> bool:
@@ -106,6 +116,8 @@ class Service:
         if how.k > LARGEST_K:
             raise DrfmError(f"k = {how.k}: give at most {LARGEST_K}")
         begin = time.perf_counter()
+        if self._warming is not None:
+            self._warming.join()  # before any lock, which the rest of the service needs meanwhile
         with self._turn:
             hits = search(self.store, self.encoder.encode(crop), how)[0]
         self.metrics.searched(time.perf_counter() - begin)

@@ -18,7 +18,7 @@ Engine = Literal["torch", "onnx"]
 def make_service(
     gallery: str, bundle: Path, engine: Engine | None, records: Path | None, *, keep_queries: bool = False
 ) -> Service:
-    """A service that has answered its first search.
+    """A service whose parts are there and work together.
 
     Args:
         gallery: where the gallery lies.
@@ -33,7 +33,7 @@ def make_service(
     encoder = open_encoder(bundle, engine)
     place = records or Path(f"{'drfm' if gallery.startswith(SERVER) else gallery.rstrip('/')}.records")
     service = Service(open_store(gallery), encoder, Records(place, keep_queries=keep_queries))
-    service.warm_up()
+    service.try_out()
     return service
 
 
@@ -109,4 +109,5 @@ def serve(service: Service, host: str, port: int, say: Callable[[str], None]) ->
         say("warning: there is no password; whoever reaches this address can search the gallery")
     say(f"searches and marks are written to {service.records.folder}")
     config = uvicorn.Config(make_app(service, host), log_level="warning", access_log=False)
+    service.warm_up()
     uvicorn.Server(config).run(sockets=[listening])
