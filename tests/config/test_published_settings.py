@@ -1,8 +1,8 @@
-"""The presets of the rivals have the settings of their public code, number by number."""
+"""The presets have the settings of the papers and of the rivals' public code, number by number."""
 
 import pytest
 
-from drfm.config.load import load_config
+from drfm.config.load import differences, load_config
 from drfm.methods import METHODS
 from drfm.methods.options import own_options
 
@@ -65,15 +65,64 @@ PUBLISHED = {
     },
 }  # fmt: skip
 
+PAPER = {
+    "images.sr": "swin2sr", "images.sr_rate": 4, "images.twin_rate": 4, "model.backbone": "resnet50",
+    "model.encoders": "dual", "model.predictor": "linear", "augment.flip": 0.5, "augment.erase": 0.0,
+    "labels.min_samples": 4, "labels.t": 0.7, "labels.tau_h": 0.05, "labels.tau_l": 0.04,
+    "loss.tau_c": 0.04, "loss.tau_s": 0.02, "loss.negatives": 20, "loss.ps_weight": 1.5,
+    "loss.ps_start": 10, "loss.ps_batch": 16, "memory.alpha": 0.2, "sampler.batch": 64,
+    "train.lr": 3.5e-4, "train.weight_decay": 5e-4, "train.epochs": 40,
+}  # fmt: skip
+"""What the paper says in its section 4.1."""
+
+WHAT_VARIES = (
+    "method",
+    "model.encoders",
+    "loss.identification",
+    "loss.ic_weight",
+    "model.fusion",
+    "loss.ps_weight",
+)
+TABLE_3 = {
+    "a1": ("single", "native", "sc", None, None, None),
+    "a2": ("single", "hr", "sc", None, None, None),
+    "a3": ("drfm", "dual", "sc", 0.0, "none", 0.0),
+    "a4": ("drfm", "dual", "sc", 1.0, "none", 0.0),
+    "a5": ("drfm", "dual", "sc", 1.0, "fc", 0.0),
+    "a6": ("drfm", "dual", "sc", 1.0, "crff", 0.0),
+    "a7": ("single", "hr", "cc", None, None, None),
+    "a8": ("drfm", "dual", "cc", 1.0, "crff", 0.0),
+    "paper": ("drfm", "dual", "cc", 1.0, "crff", 1.5),
+}
+"""Rows of the paper's Table 3. One encoder has neither L_ic nor fusion nor L_ps, so these do not count there."""
+
+
+def value(config, own, option):
+    """An option of the configuration, or one of the method's own."""
+    section, _, field = option.rpartition(".")
+    holder = getattr(config, section) if section else config
+    return getattr(holder, field) if hasattr(holder, field) else getattr(own, field)
+
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_preset_has_the_published_settings(name):
     config = load_config(name).config
     own = own_options(config, METHODS[name].Options)
-    found = {}
-    for option in COMMON | PUBLISHED[name]:
-        section, _, field = option.rpartition(".")
-        holder = getattr(config, section) if section else config
-        found[option] = getattr(holder, field) if hasattr(holder, field) else getattr(own, field)
-    assert found == COMMON | PUBLISHED[name]
+    wanted = COMMON | PUBLISHED[name]
+    assert {option: value(config, own, option) for option in wanted} == wanted
     assert config.method == name
+
+
+def test_the_paper_preset_has_the_numbers_of_the_paper():
+    config = load_config("paper").config
+    assert {option: value(config, None, option) for option in PAPER} == PAPER
+
+
+@pytest.mark.parametrize("row", TABLE_3)
+def test_an_ablation_is_its_row_of_table_3(row):
+    preset = row if row == "paper" else f"paper+{row}"
+    config = load_config(preset).config
+    for option, wanted in zip(WHAT_VARIES, TABLE_3[row], strict=True):
+        assert wanted is None or value(config, None, option) == wanted, option
+    changed = set(differences(load_config("paper").config, config))
+    assert changed <= set(WHAT_VARIES), "nothing else varies"
