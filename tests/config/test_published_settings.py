@@ -94,7 +94,7 @@ TABLE_3 = {
     "a8": ("drfm", "dual", "cc", 1.0, "crff", 0.0),
     "paper": ("drfm", "dual", "cc", 1.0, "crff", 1.5),
 }
-"""Rows of the paper's Table 3. One encoder has neither L_ic nor fusion nor L_ps, so these do not count there."""
+"""Rows of the paper's Table 3. One encoder has neither L_ic nor fusion nor L_ps; there these do not count."""
 
 
 def value(config, own, option):

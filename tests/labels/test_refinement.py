@@ -68,6 +68,17 @@ def test_some_images_are_rejected_and_some_stay():
     assert refined(graph_of(distance), loose, loose, group).tolist() == [0] * 5, "a tight cluster keeps all"
 
 
+@pytest.mark.parametrize(("far", "kept"), [(0.2004, True), (0.204, False)])
+def test_who_is_farther_than_the_mean_by_a_thousandth_stays(far, kept):
+    """Two images are 1.0003 and 1.0033 times as far from the others as all are on average."""
+    distance = np.full((3, 3), 0.2)
+    distance[1, 2] = distance[2, 1] = far
+    np.fill_diagonal(distance, 0)
+    loose, tight, group = np.zeros(3, np.int64), np.full(3, -1), np.zeros(3, np.int64)
+    found = refined(graph_of(distance), loose, tight, group)
+    assert found.tolist() == ([0, 0, 0] if kept else [0, -1, -1])
+
+
 def test_nobody_or_outliers_alone():
     empty = np.empty(0, np.int64)
     assert refined(graph_of(dense(0, 0)), empty, empty, empty).tolist() == []

@@ -67,6 +67,17 @@ def test_a_cluster_that_grows_is_dissolved_and_one_that_crumbles_keeps_its_heart
     assert found.tolist() == [0, 0, 0, -1, -1, -1, -1, -1, -1]
 
 
+def test_the_limit_is_that_of_the_nearest_place_in_the_order():
+    """Of twelve clusters that grow by one image more each, place 10.8 is the last, not the one before."""
+    loose = np.repeat(np.arange(12), 2 + np.arange(12))
+    first = np.concatenate([[True], np.diff(loose) > 0])
+    labels = np.where(first | np.concatenate([[False], first[:-1]]), loose, -1)
+    found, limit = reliable(labels, labels, loose, None)
+    assert limit == pytest.approx(1 - 2 / 13)
+    assert len(set(found.tolist()) - {-1}) == 12
+    assert reliable(labels, labels, loose, None, 0.79)[1] == pytest.approx(1 - 2 / 11)  # place 9.48
+
+
 def test_without_clusters_there_is_no_limit_yet():
     nothing = np.full(4, -1)
     found, limit = reliable(nothing, nothing, np.zeros(4, dtype=np.int64), None)

@@ -8,6 +8,8 @@ import torch
 from torch.nn import functional
 
 from drfm.errors import DrfmError
+from drfm.learning.batches import make_batch
+from drfm.learning.cluster_memory import ClusterMemory
 from drfm.methods.dccc import DCCC, FLOOR, average_decay, decayed, soft_contrast
 
 
@@ -90,6 +92,27 @@ def test_both_models_learn_and_the_chosen_one_is_tested(build, steps, options, r
         torch.testing.assert_close(p, 0.999 * old + 0.001 * new)
     assert any(not torch.equal(p, old) for p, old in zip(average.parameters(), before, strict=True))
     assert method.steps == 1
+
+
+def test_loss_and_memory_are_those_of_both_models(build):
+    trainer = build("dccc", options="share=0.4,tau_w=0.2", **{"memory.alpha": 0.1})
+    trainer._begin(0)
+    method, random = trainer.method, torch.Generator().manual_seed(0)
+    rows = np.array([0, 1, 2, 8, 9, 16])
+    batch = make_batch(trainer.pairs, rows, trainer.config.augment, random, views=method.views)
+    with torch.no_grad():
+        for parameter in method.average.module.parameters():
+            parameter.mul_(1.1)
+    start, labels = method.memory.centroids.clone(), method.row_labels[batch.rows]
+    found = method.losses(batch, None, 0)["contrast"]
+    student = method.network(batch.images[0]).image
+    average = method.average.module(batch.images[1]).image
+    logits, softened = (f @ start.T / 0.05 for f in (student, average))
+    torch.testing.assert_close(found, soft_contrast(logits, softened, labels, 0.4))
+    method.after_step()
+    memory = ClusterMemory(start, alpha=0.1, update="weighted", tau_w=0.2)
+    memory.update(labels, student)
+    torch.testing.assert_close(method.memory.centroids, memory.centroids)
 
 
 def test_the_average_sees_statistics_of_its_batches(build, steps):

@@ -12,7 +12,10 @@ from torch.nn import functional
 from drfm.config import Config, LabelsConfig, LossConfig, MemoryConfig, ModelConfig, SamplerConfig
 from drfm.data.records import HR, LR
 from drfm.errors import DrfmError
+from drfm.labels.clustering import cluster
+from drfm.labels.reliable import reliable
 from drfm.learning.batch import Batch
+from drfm.learning.cluster_memory import ClusterMemory
 from drfm.learning.losses import cross_resolution_contrastive, softmax_classification
 from drfm.learning.losses_rivals import (
     camera_contrastive,
@@ -220,6 +223,19 @@ def test_cluster_contrast_is_cross_entropy_against_means():
     assert torch.equal(method.memory.centroids, after)
 
 
+@pytest.mark.parametrize("update", ["momentum", "hard"])
+def test_the_update_of_cluster_contrast_is_the_chosen_one(update):
+    method = ready(ClusterContrast, "cluster_contrast", memory=MemoryConfig(alpha=0.1))
+    method = replace_options(method, update=update)
+    method.relabel(extracted(method.network), 0)
+    expected = ClusterMemory(method.memory.centroids, alpha=0.1, update=update)
+    method.network.eval()
+    method.losses(batch(ROWS), None, 0)
+    method.after_step()
+    expected.update(LABELS, method.encode(VIEWS[0][ROWS]).image)
+    torch.testing.assert_close(method.memory.centroids, expected.centroids)
+
+
 def spcl(**changes):
     labels = LabelsConfig(source="memory", outliers="singletons", k1=6, k2=2, min_samples=2)
     return ready(SpCL, "spcl", labels=labels, memory=MemoryConfig(life="run"), **changes)
@@ -248,6 +264,22 @@ def test_spcl_clusters_its_memory_and_keeps_its_limit():
     assert torch.equal(method.memory.features, before)
     np.testing.assert_array_equal(labels, spcl().labels.labels)
     assert method.limit == limit
+
+
+def test_spcl_keeps_what_a_tighter_and_a_looser_radius_agree_with():
+    labels = LabelsConfig(source="features", k1=6, k2=2, min_samples=2, eps=0.5)
+    method = SpCL(replace(config("spcl", labels=labels), options="gap=0.1,share=0.5"), Tiny(), pairs())
+    random = torch.Generator().manual_seed(1)
+    centre = torch.randn(PEOPLE, 8, generator=random)[torch.from_numpy(PERSON)]
+    rows = functional.normalize(centre + 0.7 * torch.randn(COUNT, 8, generator=random))
+    found, fallback = method.find({"image": rows}, 0)
+    plain, tight, loose = (cluster(rows, replace(labels, eps=eps)) for eps in (0.5, 0.4, 0.6))
+    expected, limit = reliable(plain, tight, loose, None, 0.5)
+    assert fallback == ""
+    assert found.tolist() == expected.tolist()
+    assert method.limit == limit
+    others = [(plain, loose, tight), (plain, tight, plain), (plain, plain, loose)]
+    assert found.tolist() not in [reliable(*other, None, 0.5)[0].tolist() for other in others]
 
 
 def ice(**changes):

@@ -41,6 +41,14 @@ def test_the_first_rows_of_the_classifiers_are_cluster_means_again_in_every_epoc
         assert torch.equal(weight[count:], old[count:])
 
 
+@pytest.mark.parametrize(("images", "rows"), [(40, 40), (4000, 3000), (13000, 3250)])
+def test_a_classifier_has_3000_rows_or_a_quarter_of_the_images(tiny, tmp_path, images, rows):
+    blank = np.zeros((images, 2, 1, 3), np.uint8)
+    many = pairs_from_arrays(blank, blank, np.arange(images, dtype=np.int8) % 2)
+    method = tiny.tiny_trainer(tmp_path, 1, "pplr", many).method
+    assert [len(weight) for weight in method.classifiers] == [rows] * 4
+
+
 def test_classifiers_are_trained_with_the_encoder_and_do_not_travel_with_it(build, steps):
     trainer = build("pplr")
     trainer._begin(0)
