@@ -22,8 +22,12 @@ VARIANTS = {
     "rlim not refined": {"options": "refine=false"},
     "a2": {},
     "a3": {},
+    "a4": {},
+    "a5": {},
+    "a6": {},
     "a7": {},
     "a7 life": {"memory.life": "run"},
+    "a8": {},
     "cluster_contrast hard": {"options": "update=hard"},
     "spcl features": {"labels.source": "features", "memory.life": "epoch", "labels.outliers": "exclude"},
 }
