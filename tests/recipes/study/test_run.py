@@ -1,5 +1,6 @@
 """The runner, with a stand-in for `drfm train` that leaves the files of a run."""
 
+import itertools
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import sys
 import textwrap
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,20 +23,27 @@ from drfm.recipes.study.run import run_study
 TRAIN = textwrap.dedent(
     """
     import json, sys, time, pathlib
+    from dataclasses import replace
     from drfm.config.load import load_config, to_dict
     words = dict(zip(sys.argv[3::2], sys.argv[4::2]))
     run = pathlib.Path(words["--run"])
     with open(run.parents[2] / "starts", "a") as log:
         log.write(f"{run.parent.name}/{run.name}\\n")
+    begun, device = time.time(), words.get("--train.device", "")
     config = load_config(file=pathlib.Path(words["--config"])).config
+    config = replace(config, train=replace(config.train, device=device or config.train.device))
     if config.labels.t == 0.5:
         print("drfm: error: labels.t = 0.5: a bad day", flush=True)
         sys.exit(2)
     time.sleep(config.train.lr_step / 1000)
     run.mkdir(exist_ok=True)
-    record = {"identity": "i", "config": to_dict(config), "benchmark": {"id": "b"}, "started": "now"}
+    record = {"identity": "i", "config": to_dict(config), "started": "now"}
+    record["benchmark"] = {"id": "b", "split": int(words["--split"])}
     record["headline"] = {"rank1": 0.25}
     (run / "record.json").write_text(json.dumps(record))
+    if device:
+        with open(run.parents[2] / "devices", "a") as log:
+            log.write(f"{device} {begun} {time.time()}\\n")
     """
 )
 DATA = [Data("ONE", Path("bench/one")), Data("TWO", Path("bench/two"))]
@@ -143,31 +152,62 @@ def test_other_options_in_the_same_folder_are_refused(tmp_path):
         run_study(good, DATA[:1], tmp_path, given={"labels.k1": 12})
 
 
+@pytest.mark.parametrize(("id", "split", "said"), [("b", 1, "b, split 1"), ("c", 0, "c, split 0")])
+def test_runs_of_another_benchmark_or_split_are_not_taken_for_its_own(tmp_path, id, split, said):
+    good = Study("good", "Good", (Cell("a"),), (1,))
+    run_study(good, [replace(DATA[0], id="b")], tmp_path)
+    assert len(run_study(good, [replace(DATA[0], id="b")], tmp_path).done) == 1
+    with pytest.raises(DrfmError, match=f"was begun on benchmark b, split 0, not {said}; give the same"):
+        run_study(good, [replace(DATA[0], id=id, split=split)], tmp_path)
+    assert starts(tmp_path) == ["a/seed1"]
+
+
+def test_every_device_has_one_run_at_a_time(tmp_path):
+    study = Study("s", "S", tuple(Cell(name) for name in "abcdef"), (1,))
+    devices, said, given = ("cuda:0", "cuda:1"), [], {"train.lr_step": 300}
+    state = run_study(study, DATA[:1], tmp_path, devices=devices, at_once=5, given=given, say=said.append)
+    assert len(state.done) == 6
+    spans = [line.split() for line in (tmp_path / "devices").read_text().splitlines()]
+    assert {device for device, _, _ in spans} == set(devices)
+    for device in devices:
+        own = sorted((float(start), float(end)) for name, start, end in spans if name == device)
+        assert len(own) > 1
+        assert all(end <= start for (_, end), (start, _) in itertools.pairwise(own))
+    assert said[1].endswith("1 done, 1 running, 0 failed, 4 waiting"), "side by side"
+    # The place where a run was trained is no part of it.
+    assert run_study(study, DATA[:1], tmp_path, given=given).done == state.done
+    assert len(starts(tmp_path)) == 6
+
+
 def test_a_bad_option_is_told_before_anything_is_trained(tmp_path):
     with pytest.raises(DrfmError, match="k9: no such option"):
         run_study(Study("s", "S", (Cell("a"), Cell("b", options={"labels.k9": 1}))), DATA, tmp_path)
     assert not (tmp_path / "starts").exists()
 
 
-def test_killed_and_run_again(tmp_path):
-    """After `kill -9` of the study the finished runs stay, and the same command does the rest."""
-    script = textwrap.dedent(
-        f"""
-        import sys
-        from pathlib import Path
-        from drfm.recipes.study import run as runner
-        from drfm.recipes.study.plan import Cell, Data, Study
-        runner._COMMAND = (sys.executable, "-c", {TRAIN!r})
-        cells = tuple(Cell(name) for name in "abcd")
-        data = [Data("ONE", Path("bench/one"))]
-        study, out = Study("s", "S", cells, (1,)), Path({str(tmp_path)!r})
-        runner.run_study(study, data, out, given={{"train.lr_step": 700}})
-        """
-    )
-    process = subprocess.Popen([sys.executable, "-c", script], process_group=0)
+SCRIPT = """
+import sys
+from pathlib import Path
+from drfm.recipes.study import run as runner
+from drfm.recipes.study.plan import Cell, Data, Study
+runner._COMMAND = (sys.executable, "-c", {train!r})
+cells = (Cell("bad", options={{"labels.t": 0.5}}), *(Cell(name) for name in "abcd"))
+study, out = Study("s", "S", cells, (1,)), Path({out!r})
+runner.run_study(study, [Data("ONE", Path("bench/one"))], out, given={{"train.lr_step": 700}})
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_killed_or_stopped_and_run_again(tmp_path, number):
+    """The finished runs stay, and the same command does the rest."""
+    script = SCRIPT.format(train=TRAIN, out=str(tmp_path))
+    process = subprocess.Popen([sys.executable, "-c", script], process_group=0, stderr=subprocess.PIPE)
     wait_for(lambda: len(list(tmp_path.glob("ONE/*/seed1/record.json"))) >= 1, process)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    os.kill(process.pid, number)
+    _, said = process.communicate()
+    if number != signal.SIGKILL:
+        assert b"KeyboardInterrupt: stopped, every run saved; the same command goes on" in said
+        assert list(read_json(tmp_path / "failed.json")) == ["ONE/bad/seed1"]
     before = {path: path.read_bytes() for path in tmp_path.glob("ONE/*/seed1/record.json")}
     time.sleep(1)  # what was under way may end by itself
     study = Study("s", "S", tuple(Cell(name) for name in "abcd"), (1,))

@@ -10,7 +10,7 @@ from PIL import Image
 from torch.nn import functional
 
 from drfm.config import Config
-from drfm.files import write_atomic, write_json
+from drfm.files import read_json, write_atomic, write_json
 from drfm.models.features import Features
 from drfm.recipes.data import TestSet, prepare
 from drfm.recipes.study.plan import Data
@@ -36,12 +36,15 @@ def pixel_features(pairs: PairSet) -> Features:
 
 
 def rank_pixels(data: Data, run: Path, config: Config, cache: Path, skip_bad: bool = False) -> None:
-    """Write ``run/trained.json`` and ``.md`` for raw pixels, under the protocol of ``config``; kept if there.
+    """Write ``run/trained.json`` and ``.md`` for raw pixels, under the protocol of ``config``.
+
+    Files that are there are kept, unless they are of another benchmark or split.
 
     Raises:
         DrfmError: the benchmark cannot be opened, or has no test set.
     """
-    if (run / "trained.json").exists():
+    kept = run / "trained.json"
+    if kept.exists() and data.made(read_json(kept)["facts"]["benchmark"]):
         return
     prepared = prepare(data.folder, config, cache, split=data.split, skip_bad=skip_bad)
     test: TestSet | None = prepared.test
@@ -55,5 +58,5 @@ def rank_pixels(data: Data, run: Path, config: Config, cache: Path, skip_bad: bo
     }
     features = pixel_features(test.query.pairs), pixel_features(test.gallery.pairs)
     result = rank(features, test, config, facts, "trained")
-    write_json(run / "trained.json", result.to_dict())
+    write_json(kept, result.to_dict())
     write_atomic(run / "trained.md", result.to_markdown())

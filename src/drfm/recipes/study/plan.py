@@ -76,11 +76,18 @@ class Data:
         name: as its manifest says.
         folder: where it lies.
         split: split of it.
+        id: as its manifest says; runs of another benchmark or split are not taken for its own. Empty where
+            it does not matter.
     """
 
     name: str
     folder: Path
     split: int = 0
+    id: str = ""
+
+    def made(self, benchmark: Mapping[str, object]) -> bool:
+        """Whether a run with this entry ``benchmark`` in its record was of this benchmark and split."""
+        return not self.id or (benchmark["id"], benchmark["split"]) == (self.id, self.split)
 
 
 @dataclass(frozen=True)
@@ -113,7 +120,8 @@ def open_data(folders: Sequence[Path], split: int = 0) -> list[Data]:
     Raises:
         DrfmError: a folder holds no benchmark, or two have the same name.
     """
-    found = [Data(load_benchmark(folder, split, verify=False).name, folder, split) for folder in folders]
+    opened = [load_benchmark(folder, split, verify=False) for folder in folders]
+    found = [Data(each.name, folder, split, each.id) for each, folder in zip(opened, folders, strict=True)]
     for data in found:
         if sum(other.name == data.name for other in found) > 1:
             raise DrfmError(f"{data.folder}: there is another benchmark of the name {data.name}; rename one")

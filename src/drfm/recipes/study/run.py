@@ -90,22 +90,31 @@ def run_study(
         say(f"{study.title}: {len(state.jobs)} runs, {state.line()}")
         places = list(devices) or [""] * max(1, at_once)
         _floors(study, state, out, skip_bad, say)
-        with _interruptible(), _table(state):
-            _work(waiting, places, state, out, skip_bad, say)
-        failed = {str(run.relative_to(out)): reason for run, reason in state.failed.items()}
-        write_json(out / FAILED, failed)
+        try:
+            with _interruptible(), _table(state):
+                _work(waiting, places, state, out, skip_bad, say)
+        finally:
+            failed = {str(run.relative_to(out)): reason for run, reason in state.failed.items()}
+            write_json(out / FAILED, failed)
     return state
 
 
 def finished(job: Job) -> bool:
-    """Whether the run was tested after its last epoch, under this very configuration.
+    """Whether the run was tested after its last epoch, on this very data and under this very configuration.
 
     Raises:
-        DrfmError: the folder holds a run of another configuration; the study cannot mix them.
+        DrfmError: the folder holds a run of another benchmark, split or configuration; the study cannot mix
+            them.
     """
     if not (job.run / RECORD).exists():
         return False
     record, config = read_record(job.run), job.resolved.config
+    old = record["benchmark"]
+    if not job.data.made(old):
+        raise DrfmError(
+            f"{job.run}: was begun on benchmark {old['id']}, split {old['split']}, not {job.data.id}, split "
+            f"{job.data.split}; give the same benchmark and split, or choose another --out folder"
+        )
     for option, (old, new) in differences(from_dict(record["config"]), config).items():
         if option not in free_options(config) or option == "train.epochs":
             raise DrfmError(
