@@ -12,6 +12,8 @@ from drfm.engine.checkpoint import load_checkpoint
 from drfm.engine.journal import epoch_line
 from drfm.engine.trainer import Interrupted
 from drfm.errors import DrfmError
+from drfm.learning import batchnorm
+from drfm.models.graphs import Graphs
 
 
 def same(a, b) -> bool:
@@ -148,3 +150,16 @@ def test_a_fallback_is_said_on_the_console():
     assert "warning" not in epoch_line({**entry, "labels": {"clusters": 0}}, 4)
     line = epoch_line({**entry, "labels": {"fallback": "clustering found no cluster"}}, 4)
     assert line.endswith("\n  warning: clustering found no cluster")
+
+
+def test_what_makes_steps_slower_is_said_once(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(batchnorm, "_WHY_NOT", {torch.bfloat16: "", torch.float32: "no compiler"})
+    trainer, said = tiny.tiny_trainer(tmp_path, 2), []
+    trainer.say = said.append
+    trainer._graphs = [Graphs(trainer.method.model.hr_encoder.backbone)]
+    trainer._graphs[0].refused = "out of memory"
+    trainer.fit()
+    assert [line for line in said if "longer" in line] == [
+        "BatchNorm without Triton's kernels, steps take longer: no compiler",
+        "no CUDA graphs, steps take longer: out of memory",
+    ]

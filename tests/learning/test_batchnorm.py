@@ -1,9 +1,11 @@
 import copy
+import sys
 
 import pytest
 import torch
 from torch import nn
 
+from drfm.learning import batchnorm
 from drfm.learning.batchnorm import group_batchnorm
 
 
@@ -166,3 +168,19 @@ def test_a_frozen_bias_leaves_the_gradient_of_the_weight_whole():
     weights = torch.arange(8.0)[:, None]
     sum((plain(x[part]).square() * weights[part]).sum() for part in (slice(4), slice(4, 8))).backward()
     torch.testing.assert_close(norm.weight.grad, plain.weight.grad)
+
+
+def test_without_kernels_the_loop_goes_on_and_says_why(monkeypatch):
+    torch.manual_seed(0)
+    norm = make(nn.BatchNorm2d)
+    group_batchnorm(norm, 2)
+    x = torch.randn(8, 5, 4, 3).contiguous(memory_format=torch.channels_last)
+    expected = copy.deepcopy(norm)(x)
+    assert not batchnorm.kernels_refused()
+    monkeypatch.setattr(batchnorm, "_DEVICE", "cpu")
+    monkeypatch.setattr(batchnorm, "_WHY_NOT", {})
+    monkeypatch.setitem(sys.modules, "drfm.learning.batchnorm_triton", None)
+    monkeypatch.delattr("drfm.learning.batchnorm_triton", raising=False)
+    assert torch.equal(norm(x), expected)
+    assert norm.num_batches_tracked == 1
+    assert "batchnorm_triton" in batchnorm.kernels_refused()

@@ -28,6 +28,7 @@ from drfm.files import write_json
 from drfm.labels.pseudo import PseudoLabels
 from drfm.labels.state import labels_from_state, labels_to_state
 from drfm.learning.batch import Selection
+from drfm.learning.batchnorm import kernels_refused
 from drfm.methods.base import Method
 from drfm.models.extract import extract
 from drfm.models.features import Features
@@ -99,6 +100,7 @@ class Trainer:
         self._step = Step(method, pairs, config, device, processes, self.clock)
         self.optimiser, self.augment = self._step.optimiser, self._step.augment
         self._images, self._graphs = self._step.images, self._step.graphs
+        self._said: set[str] = set()
         self._bare: float | None = None
         self._first_step = self._fresh = 0
         self._stop = self._preparing = False
@@ -275,15 +277,23 @@ class Trainer:
         steps, images = train.iterations - self._first_step, self._fresh
         self.at = Progress(epoch=epoch + 1)
         self.processes.share_buffers(self.method.model)
-        for reason in {graphs.refused for graphs in self._graphs} - {""}:
-            self.say(f"no CUDA graphs, steps take longer: {reason}")
-            self._graphs = []
+        for line in sorted(self._slower() - self._said):
+            self.say(line)
+            self._said.add(line)
         if self.processes.first:
             self._record(epoch, entry)
         if self.clock.watching:
             self._profile(epoch, steps, images)
         if self.processes.any(self._stop) and epoch + 1 < train.epochs:
             raise Interrupted
+
+    def _slower(self) -> set[str]:
+        """What this machine was found not to do, with the reasons."""
+        refused = {"no CUDA graphs": {graphs.refused for graphs in self._graphs}}
+        refused["BatchNorm without Triton's kernels"] = {kernels_refused()}
+        return {
+            f"{what}, steps take longer: {why}" for what, found in refused.items() for why in found if why
+        }
 
     def _record(self, epoch: int, entry: Entry) -> None:
         train = self.config.train

@@ -5,6 +5,8 @@ BatchNorm each, which see a part of the batch and so only some of its classes. T
 difference is large: single-device runs of the same code lose up to 20 points of mAP.
 """
 
+from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, Literal
 
 import torch
@@ -13,7 +15,25 @@ from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
 Running = Literal["first", "mean"]
-_Statistics = tuple[Tensor | None, Tensor | None]
+_DEVICE = "cuda"
+"""Where all parts are computed by one kernel."""
+_WHY_NOT: dict[torch.dtype, str] = {}
+"""Types that the kernels were tried with, and why they do not work; empty where they do."""
+
+
+@dataclass(frozen=True)
+class _Follow:
+    """Running statistics, changed in place.
+
+    The share ``factor`` of them becomes the mean over the first ``counted`` parts. ``batches`` is the number
+    of batches so far where it is still to be raised.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    batches: Tensor | None
+    counted: int
+    factor: float
 
 
 def group_batchnorm(module: nn.Module, groups: int, running: Running = "first") -> None:
@@ -57,28 +77,24 @@ class _Grouped(_BatchNorm):
         if x.numel() == x.shape[1]:
             mean, var = self.running_mean, self.running_var
             return torch.batch_norm(x, self.weight, self.bias, mean, var, False, 0.0, self.eps, False)
-        parts = min(self.groups, len(x) // 2)
-        if parts < 2:
+        parts = max(1, min(self.groups, len(x) // 2))
+        kernels = _kernels_for(x, self)
+        if parts < 2 and kernels is None:
             return super().forward(x)
         self._check_input_dim(x)  # type: ignore[no-untyped-call]
-        return self._forward_parts(x, parts)
+        follow = self._follow(parts, count=kernels is None or self.momentum is None)
+        return _Parts.apply(x, self.weight, self.bias, follow, parts, self.eps, kernels)  # type: ignore[no-any-return,no-untyped-call]
 
-    def _forward_parts(self, x: Tensor, parts: int) -> Tensor:
-        statistics: list[_Statistics] = [(None, None)] * parts
-        factor = 0.0
+    def _follow(self, parts: int, count: bool) -> _Follow | None:
+        """What becomes of the statistics of a batch; ``count`` it, or leave that to the kernels."""
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
-            return _normalise(x, self.weight, self.bias, statistics, factor, self.eps)
-        self.num_batches_tracked.add_(1)
-        factor = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        if self.running == "first":
-            statistics[0] = (self.running_mean, self.running_var)
-            return _normalise(x, self.weight, self.bias, statistics, factor, self.eps)
-        means, variances = self.running_mean.repeat(parts, 1), self.running_var.repeat(parts, 1)
-        statistics = list(zip(means, variances, strict=True))
-        y = _normalise(x, self.weight, self.bias, statistics, factor, self.eps)
-        self.running_mean.copy_(means.mean(0))
-        self.running_var.copy_(variances.mean(0))
-        return y
+            return None
+        batches = self.num_batches_tracked
+        if count:
+            batches.add_(1)
+        factor = 1 / float(batches) if self.momentum is None else self.momentum
+        counted = 1 if self.running == "first" else parts
+        return _Follow(self.running_mean, self.running_var, None if count else batches, counted, factor)
 
 
 class GroupBatchNorm1d(_Grouped, nn.BatchNorm1d):
@@ -90,7 +106,7 @@ class GroupBatchNorm2d(_Grouped, nn.BatchNorm2d):
 
 
 class _Parts(torch.autograd.Function):
-    """Torch's BatchNorm kernel on slices of one input, writing into slices of one output.
+    """Normalises each part; by one kernel for all of them where there is one, else by torch's on slices.
 
     Splitting and concatenating with autograd would copy every activation twice more.
     """
@@ -101,23 +117,18 @@ class _Parts(torch.autograd.Function):
         x: Tensor,
         weight: Tensor | None,
         bias: Tensor | None,
-        statistics: list[_Statistics],
-        factor: float,
+        follow: _Follow | None,
+        parts: int,
         eps: float,
+        kernels: ModuleType | None,
     ) -> Tensor:
-        """Normalise each part; ``statistics`` are the running ones of each, changed in place."""
-        y = torch.empty_like(x)
-        # Half precision has float32 statistics, as in torch.
-        wide = torch.promote_types(x.dtype, torch.float32)
-        saved = torch.empty((2, len(statistics), x.shape[1]), dtype=wide, device=x.device)
-        parts = zip(x.tensor_split(len(statistics)), y.tensor_split(len(statistics)), strict=True)
-        for index, (source, target) in enumerate(parts):
-            out = (target, saved[0, index], saved[1, index])
-            torch.native_batch_norm(
-                source, weight, bias, *statistics[index], True, factor, eps, out=out
-            )  # fmt: skip
+        """Normalise ``x``, and keep mean and 1 / standard deviation of each part."""
+        ctx.eps, ctx.kernels = eps, kernels
+        if kernels is None:
+            y, saved = _forward(x, weight, bias, follow, parts, eps)
+        else:
+            y, saved = _by_kernels(kernels, x, weight, bias, follow, parts, eps)
         ctx.save_for_backward(x, weight, saved)
-        ctx.eps = eps
         return y
 
     @staticmethod
@@ -126,30 +137,114 @@ class _Parts(torch.autograd.Function):
         """Gradients of the input, part by part, and of weight and bias, summed over the parts."""
         x, weight, saved = ctx.saved_tensors
         mask = ctx.needs_input_grad[:3]
-        parts = saved.shape[1]
-        dx = torch.empty_like(x)
-        dw: Tensor | None = None
-        db: Tensor | None = None
-        slices = zip(*(whole.tensor_split(parts) for whole in (gradient, x, dx)), strict=True)
-        for (dy, source, target), mean, scale in zip(slices, saved[0], saved[1], strict=True):
-            gx, gw, gb = torch.ops.aten.native_batch_norm_backward(
-                dy, source, weight, None, None, mean, scale, True, ctx.eps, mask
-            )
-            dw = gw if dw is None else dw.add_(gw)
-            db = gb if db is None else db.add_(gb)  # None throughout where the bias is frozen
-            if mask[0]:
-                target.copy_(gx)
-        gradients = (dx, dw, db)
-        return *(value if wanted else None for value, wanted in zip(gradients, mask, strict=True)), *[
-            None
-        ] * 3
+        if ctx.kernels is None:
+            gradients = _backward(gradient, x, weight, saved, ctx.eps, mask)
+        else:
+            gradients = ctx.kernels.backward(gradient, x, weight, saved, mask[1:])
+        asked = (value if wanted else None for value, wanted in zip(gradients, mask, strict=True))
+        return *asked, None, None, None, None
 
 
-def _normalise(
+def _forward(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, follow: _Follow | None, parts: int, eps: float
+) -> tuple[Tensor, Tensor]:
+    y = torch.empty_like(x)
+    # Half precision has float32 statistics, as in torch.
+    wide = torch.promote_types(x.dtype, torch.float32)
+    saved = torch.empty((2, parts, x.shape[1]), dtype=wide, device=x.device)
+    running: list[tuple[Tensor | None, Tensor | None]] = [(None, None)] * parts
+    factor = 0.0 if follow is None else follow.factor
+    several = follow is not None and follow.counted > 1
+    if follow is not None and several:
+        means, variances = follow.mean.repeat(parts, 1), follow.variance.repeat(parts, 1)
+        running = list(zip(means, variances, strict=True))
+    elif follow is not None:
+        running[0] = (follow.mean, follow.variance)
+    slices = zip(x.tensor_split(parts), y.tensor_split(parts), strict=True)
+    for index, (source, target) in enumerate(slices):
+        out = (target, saved[0, index], saved[1, index])
+        torch.native_batch_norm(source, weight, bias, *running[index], True, factor, eps, out=out)
+    if follow is not None and several:
+        follow.mean.copy_(means.mean(0))
+        follow.variance.copy_(variances.mean(0))
+    return y, saved
+
+
+def _by_kernels(
+    kernels: ModuleType,
     x: Tensor,
     weight: Tensor | None,
     bias: Tensor | None,
-    statistics: list[_Statistics],
-    *constants: float,
-) -> Tensor:
-    return _Parts.apply(x, weight, bias, statistics, *constants)  # type: ignore[no-any-return,no-untyped-call]
+    follow: _Follow | None,
+    parts: int,
+    eps: float,
+) -> tuple[Tensor, Tensor]:
+    running, counted, factor = None, 0, 0.0
+    if follow is not None:
+        running = (follow.mean, follow.variance, follow.batches)
+        counted, factor = follow.counted, follow.factor
+    return kernels.forward(x, weight, bias, running, parts, counted, factor, eps)  # type: ignore[no-any-return]
+
+
+def _backward(
+    gradient: Tensor, x: Tensor, weight: Tensor | None, saved: Tensor, eps: float, mask: tuple[bool, ...]
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    parts = saved.shape[1]
+    dx = torch.empty_like(x)
+    dw: Tensor | None = None
+    db: Tensor | None = None
+    slices = zip(*(whole.tensor_split(parts) for whole in (gradient, x, dx)), strict=True)
+    for (dy, source, target), mean, scale in zip(slices, saved[0], saved[1], strict=True):
+        gx, gw, gb = torch.ops.aten.native_batch_norm_backward(
+            dy, source, weight, None, None, mean, scale, True, eps, mask
+        )
+        dw = gw if dw is None else dw.add_(gw)
+        db = gb if db is None else db.add_(gb)  # None throughout where the bias is frozen
+        if mask[0]:
+            target.copy_(gx)
+    return dx, dw, db
+
+
+def _kernels_for(x: Tensor, norm: _BatchNorm) -> ModuleType | None:
+    """What computes all parts of ``x`` at once, where that can be done."""
+    halves = (torch.float32, torch.bfloat16, torch.float16)
+    if x.device.type != _DEVICE or x.dim() != 4 or x.dtype not in halves:
+        return None
+    own = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    if any(each is not None and each.dtype != torch.float32 for each in own):
+        return None
+    if not x.is_contiguous(memory_format=torch.channels_last):
+        return None
+    if x.dtype not in _WHY_NOT:
+        if (
+            x.is_cuda and torch.cuda.is_current_stream_capturing()
+        ):  # nothing may be compiled while a graph is recorded
+            return None
+        _WHY_NOT[x.dtype] = _try_kernels(x)
+    if _WHY_NOT[x.dtype]:
+        return None
+    from drfm.learning import batchnorm_triton
+
+    return batchnorm_triton
+
+
+def _try_kernels(like: Tensor) -> str:
+    """Compile every kernel for numbers as those of ``like`` and run it; why that fails, in one line."""
+    try:
+        from drfm.learning import batchnorm_triton as kernels
+
+        x = like.new_ones((2, 64, 2, 2)).contiguous(memory_format=torch.channels_last)
+        weight, bias, *running = torch.ones((4, 64), device=x.device)
+        batches = torch.zeros((), dtype=torch.int64, device=x.device)
+        y, saved = kernels.forward(x, weight, bias, (*running, batches), 2, 1, 0.1, 1e-5)
+        kernels.backward(y, x, weight, saved, (True, True))
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # a compiler, a driver and Triton itself each fail in their own way
+        return (str(error) or type(error).__name__).splitlines()[0]
+    return ""
+
+
+def kernels_refused() -> str:
+    """Why maps on a GPU are normalised part by part after all, in one line; empty while they are not."""
+    return next((reason for reason in _WHY_NOT.values() if reason), "")
