@@ -103,6 +103,35 @@ def test_a_gallery_of_another_bundle_is_refused(gallery, made, tmp_path, crops, 
     assert "none.png: no such file" in capsys.readouterr().err
 
 
+def test_a_bad_image_stops_an_add_or_is_named_and_left_out(made, tmp_path, crops, capsys):
+    place, folder = str(tmp_path / "people"), tmp_path / "mixed"
+    shutil.copytree(crops / "door", folder)
+    (folder / "1.png").write_bytes(b"no pixels")
+    assert main(["gallery", "create", place, "--bundle", str(made.folder)]) == 0
+    words = ["gallery", "add", place, str(folder), "--bundle", str(made.folder)]
+    assert main(words) == 2
+    assert "1.png: is not an image" in capsys.readouterr().err
+    assert main([*words, "--skip-bad"]) == 0
+    shown = capsys.readouterr()
+    assert "left out: " in shown.err
+    assert shown.err.count("\n") == 1
+    assert "3 added, 1 left out, 0 there already, 3 in all" in shown.out
+    for name in ("0.png", "2.png", "3.png"):
+        (folder / name).unlink()
+    assert main([*words, "--skip-bad"]) == 0
+    assert "0 added, 1 left out, 0 there already, 3 in all" in capsys.readouterr().out
+
+
+def test_a_file_that_is_no_matrix_is_one_line(gallery, crops, tmp_path, capsys):
+    bad = tmp_path / "rows.npy"
+    for content in (b"", b"no matrix"):
+        bad.write_bytes(content)
+        assert main(["gallery", "add", gallery, str(crops / "query.png"), "--vectors", str(bad)]) == 2
+        assert "is no .npy file of numbers" in capsys.readouterr().err
+    assert main(["gallery", "add", gallery, str(crops / "query.png"), "--vectors", str(tmp_path)]) == 2
+    assert "cannot be read (Is a directory)" in capsys.readouterr().err
+
+
 def test_without_labels_no_threshold_of_likely_is_shown():
     level = {"high": 0.5, "found": 0.25}
     band = {"low": 30, "high": 60, "possible": level, "likely": level}

@@ -88,6 +88,27 @@ def test_another_format_and_no_bundle_are_refused(copy, tmp_path):
         read_bundle(copy)
 
 
+@pytest.mark.parametrize("how", ["more", "less"])
+def test_a_preparation_of_another_version_is_refused(copy, how):
+    record = json.loads((copy / "bundle.json").read_text())
+    if how == "more":
+        record["encoder"]["preprocessing"]["images"]["angle"] = 1
+    else:
+        del record["encoder"]["preprocessing"]["std"]
+    record["id"] = bundles.fingerprint(record["encoder"])
+    bundles._write_record(copy, record)
+    with pytest.raises(DrfmError, match=r"bundle\.json: its preparation does not fit this version"):
+        read_bundle(copy)
+
+
+def test_weights_that_were_cut_before_they_were_bundled_are_refused(made, tmp_path):
+    short = tmp_path / "short.safetensors"
+    short.write_bytes((made.folder / "model.safetensors").read_bytes()[:1000])
+    cut = bundles.write_bundle(tmp_path / "cut", made.record, {"model.safetensors": short})
+    with pytest.raises(DrfmError, match=r"model\.safetensors: cannot be read as safetensors"):
+        drfm.load(cut.folder)
+
+
 def test_a_calibration_changes_record_and_card_but_not_the_id(copy, made):
     found = write_calibration(read_bundle(copy), CALIBRATION)
     assert found.id == made.id
@@ -128,6 +149,14 @@ def test_vectors_have_unit_length_and_do_not_depend_on_the_batch(encoder, tmp_pa
     assert np.abs(encoder.encode(files, batch_size=1) - rows).max() < 1e-5
     assert (encoder.encode([str(file) for file in files]) == rows).all()
     assert np.abs(encoder.encode(crops[2]) - rows[2]).max() < 1e-5
+    assert encoder.encode([]).shape == (0, 32)
+
+
+def test_crops_may_come_one_by_one(encoder, tmp_path):
+    for number in range(3):
+        Image.new("RGB", (8, 20), (number * 60, 90, 20)).save(tmp_path / f"{number}.png")
+    files = sorted(tmp_path.glob("*.png"))
+    assert np.array_equal(encoder.encode(path for path in files), encoder.encode(files))
     assert encoder.encode([]).shape == (0, 32)
 
 

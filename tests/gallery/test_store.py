@@ -1,6 +1,8 @@
 """Both kinds of gallery do the same."""
 
+import sqlite3
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -285,6 +287,23 @@ def test_a_gallery_whose_making_was_cut_can_be_made(tmp_path):
     (tmp_path / ".new-1-wal").write_text("")
     create_store(str(tmp_path), SIZE).close()
     assert [path.name for path in tmp_path.iterdir()] == ["catalogue.sqlite"]
+
+
+def test_a_gallery_that_another_process_writes_to_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("drfm.gallery.catalogue.WAIT", 0.05)
+    store = Embedded.create(tmp_path / "g", SIZE)
+    with closing(sqlite3.connect(tmp_path / "g" / "catalogue.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DrfmError, match="another process has been writing to it"):
+            store.add(KNOWN[:3], ROWS[:3])
+        assert store.search(ROWS[:1], 1) == [[]]
+    assert len(store.add(KNOWN[:3], ROWS[:3])) == 3
+
+
+def test_a_catalogue_without_its_tables_is_one_line(tmp_path):
+    (tmp_path / "catalogue.sqlite").write_bytes(b"")
+    with pytest.raises(DrfmError, match="is no gallery's catalogue, or damaged"):
+        open_store(str(tmp_path))
 
 
 def test_a_filter_in_the_language_of_milvus():

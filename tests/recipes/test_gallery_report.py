@@ -29,12 +29,20 @@ def test_a_page_on_the_images(tmp_path):
     assert "<script" not in html
 
 
-def test_lost_files_are_told_and_not_shown(tmp_path):
+@pytest.mark.parametrize("lost", [1, 11, 12])
+def test_lost_files_are_told_and_the_others_shown(tmp_path, lost):
     location = filled(tmp_path, 12)
-    (tmp_path / "3.png").unlink()
+    for number in range(lost):
+        (tmp_path / f"{number}.png").unlink()
     html = report_gallery(location, tmp_path / "page.html").read_text()
-    assert "not where they were" in html
-    assert "data:image" not in html
+    assert f"{lost} of 12 images are not where they were" in html
+    assert ("data:image" in html) == (lost < 12)
+
+
+def test_a_file_that_is_no_image_any_more_does_not_stop_the_page(tmp_path):
+    location = filled(tmp_path, 3)
+    (tmp_path / "1.png").write_bytes(b"no pixels")
+    assert "data:image" in report_gallery(location, tmp_path / "page.html").read_text()
 
 
 def test_an_empty_gallery_is_refused(tmp_path):

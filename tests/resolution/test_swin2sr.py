@@ -173,6 +173,14 @@ def test_damaged_weights(folder, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["[]", "7", "{"])
+def test_a_damaged_configuration(folder, tmp_path, text):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    (copy / "config.json").write_text(text)
+    with pytest.raises(DrfmError, match=r"config\.json: is"):
+        Swin2SR(str(copy), 2, "cpu")
+
+
 def test_another_kind_of_checkpoint(folder, tmp_path):
     """Weights of another network are refused, where the library would go on with random numbers."""
     copy = shutil.copytree(folder, tmp_path / "copy")

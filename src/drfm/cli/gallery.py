@@ -93,6 +93,7 @@ def add(
     vectors: Path | None = None,
     camera: str | None = None,
     field: _Words | None = None,
+    skip_bad: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Add images, folders of images, or lists; what is in the gallery already is left as it is.
 
@@ -106,6 +107,7 @@ def add(
         vectors: Instead of a bundle, a .npy file with one float32 row of unit length for each image in order.
         camera: Camera of images whose list names none.
         field: A free field for all of these images, as NAME=VALUE.
+        skip_bad: Leave out images that cannot be read, and list them, instead of stopping.
     """
     from drfm.gallery.opening import open_store
 
@@ -119,15 +121,19 @@ def add(
     known = store.known([item.path for item in items])
     fresh = {item.path: at for at, item in reversed(list(enumerate(items))) if item.path not in known}
     rows = sorted(fresh.values())
-    added = 0
+    added = skipped = 0
     for start in range(0, len(rows), BATCH):
         part = [items[at] for at in rows[start : start + BATCH]]
-        made = (
-            given[rows[start : start + BATCH]] if encoder is None else encoder.encode([i.path for i in part])
-        )
+        if encoder is None:
+            made = given[rows[start : start + BATCH]]
+        else:
+            part, made = _encoded(encoder, part, skip_bad)
+        skipped += len(rows[start : start + BATCH]) - len(part)
         added += len(store.add(part, made))
         say(f"{added} of {len(rows)} images added")
-    say(f"{store.location}: {added} added, {len(items) - len(rows)} there already, {store.count()} in all")
+    left_out = f"{skipped} left out, " if skipped else ""
+    there = f"{len(items) - len(rows)} there already"
+    say(f"{store.location}: {added} added, {left_out}{there}, {store.count()} in all")
     store.close()
 
 
@@ -267,6 +273,25 @@ def _encoder(bundle: Path) -> Any:
     return open_encoder(bundle)
 
 
+def _encoded(encoder: Any, part: "list[Item]", skip_bad: bool) -> "tuple[list[Item], Any]":
+    """Images and their vectors; with ``skip_bad`` those that cannot be read are told and left out."""
+    from drfm.data.imagefile import open_image
+
+    try:
+        return part, encoder.encode([item.path for item in part])
+    except DrfmError:
+        if not skip_bad:
+            raise
+    readable: list[Item] = []
+    for item in part:
+        try:
+            open_image(Path(item.path))
+            readable.append(item)
+        except DrfmError as error:
+            note(f"left out: {error}")
+    return readable, encoder.encode([item.path for item in readable])
+
+
 def _check_model(store: "Store", encoder: Any) -> None:
     if encoder is not None and store.model and encoder.id != store.model:
         raise DrfmError(
@@ -311,8 +336,10 @@ def _given(vectors: Path | None, count: int | None) -> Any:
 
     try:
         rows = np.load(vectors, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DrfmError(f"{vectors}: cannot be read as a .npy file ({error})") from None
+    except OSError as error:
+        raise DrfmError(f"{vectors}: cannot be read ({error.strerror or error})") from None
+    except (ValueError, EOFError):
+        raise DrfmError(f"{vectors}: is no .npy file of numbers; `numpy.save` writes one") from None
     if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.dtype != np.float32:
         raise DrfmError(f"{vectors}: give a .npy file with a float32 matrix, one row an image")
     if count is not None and len(rows) != count:

@@ -152,6 +152,13 @@ def check_record(record: Any, source: Path) -> dict[str, Any]:
         )
     if record.get("checksum") != _seal(record) or record.get("id") != fingerprint(record.get("encoder")):
         raise DrfmError(f"{source}: was changed after it was written (its checksum does not fit); {_MEND}")
+    try:
+        Preprocessing.from_dict(record["encoder"]["preprocessing"])
+    except (KeyError, TypeError) as error:
+        raise DrfmError(
+            f"{source}: its preparation does not fit this version of drfm ({error}); "
+            "use the version that wrote it"
+        ) from None
     return record
 
 

@@ -33,6 +33,15 @@ CREATE INDEX by_track ON images (track);
 """
 
 
+def _reason(error: sqlite3.Error) -> str:
+    """What went wrong, and the mend where there is one."""
+    if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+        return f"another process has been writing to it for {WAIT:.0f} s; try again when that has ended"
+    if "no such table" in str(error):
+        return "is no gallery's catalogue, or damaged; restore it from a copy"
+    return str(error)
+
+
 class Catalogue:
     """One connection to a catalogue; not to be shared by threads at one time."""
 
@@ -80,7 +89,7 @@ class Catalogue:
                 ) from None
             raise
         except sqlite3.Error as error:
-            raise DrfmError(f"{self.path}: {error}; nothing was changed") from None
+            raise DrfmError(f"{self.path}: {_reason(error)}; nothing was changed") from None
 
     def about(self) -> dict[str, Any]:
         """Everything that the gallery says of itself."""

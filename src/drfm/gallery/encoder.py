@@ -1,7 +1,7 @@
 """Crops to unit vectors: what every engine shares. No torch is needed here."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ class Encoder(ABC):
 
     def encode(
         self,
-        crops: Crop | Sequence[Crop],
+        crops: Crop | Iterable[Crop],
         resolution: Resolution | Sequence[Resolution | None] | None = None,
         *,
         batch_size: int = 32,
@@ -167,13 +167,17 @@ def _check_network_sizes(captures: Sequence[Pixels]) -> None:
             )
 
 
-def _items(crops: Crop | Sequence[Crop]) -> list[Crop]:
+def _items(crops: Crop | Iterable[Crop]) -> list[Crop]:
     if isinstance(crops, (str, Path)) or (isinstance(crops, np.ndarray) and crops.ndim == 3):
         return [crops]
-    for number, crop in enumerate(crops):
+    try:
+        items = list(crops)
+    except TypeError:
+        raise DrfmError(f"crops = {type(crops).__name__}: give files or uint8 arrays (H, W, 3)") from None
+    for number, crop in enumerate(items):
         if not isinstance(crop, (str, Path, np.ndarray)):
             raise DrfmError(f"crop {number} = {type(crop).__name__}: give a file or a uint8 array (H, W, 3)")
-    return list(crops)
+    return items
 
 
 def _resolutions(

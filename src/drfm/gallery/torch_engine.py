@@ -5,7 +5,6 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-import safetensors.torch
 import torch
 
 from drfm.config import ModelConfig
@@ -18,7 +17,7 @@ from drfm.models.build import Model, new_model
 from drfm.models.extract import encode_batch
 from drfm.models.folding import folded
 from drfm.models.inputs import MEAN, STD, to_input
-from drfm.models.storage import load_own_tensors
+from drfm.models.storage import load_own_tensors, read_tensors
 from drfm.resolution.pairs import PairSet
 from drfm.resolution.superresolve import SuperResolver, make_resolver
 
@@ -89,7 +88,7 @@ def load_bundled_model(bundle: Bundle) -> Model:
     with torch.random.fork_rng(devices=[]):
         model = new_model(config)
     weights = bundle.folder / WEIGHTS
-    load_own_tensors(model, safetensors.torch.load_file(weights), weights)
+    load_own_tensors(model, read_tensors(weights), weights)
     return model
 
 

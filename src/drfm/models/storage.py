@@ -55,8 +55,20 @@ def load_model(folder: Path) -> Model:
     with torch.random.fork_rng(devices=[]):
         model = new_model(_config(description, folder))
     model.facts = description["facts"]
-    load_own_tensors(model, safetensors.torch.load_file(weights), weights)
+    load_own_tensors(model, read_tensors(weights), weights)
     return model
+
+
+def read_tensors(file: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, on the CPU.
+
+    Raises:
+        DrfmError: it is no such file, or cut off.
+    """
+    try:
+        return safetensors.torch.load_file(file)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise DrfmError(f"{file}: cannot be read as safetensors ({error}); restore it from a copy") from None
 
 
 def load_own_tensors(model: Model, tensors: dict[str, Tensor], source: Path) -> None:

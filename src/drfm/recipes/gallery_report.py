@@ -17,10 +17,12 @@ PAGE = 4096
 
 
 def report_gallery(location: str, out: Path) -> Path:
-    """Write one HTML page on the gallery at ``location`` to ``out``; images that are gone are left out of it.
+    """Write one HTML page on the gallery at ``location`` to ``out``.
+
+    A grey field stands for an image that cannot be read.
 
     Raises:
-        DrfmError: there is no gallery, or it is empty.
+        DrfmError: there is no gallery, it is empty, or ``out`` cannot be written.
     """
     store = open_store(location)
     try:
@@ -38,14 +40,22 @@ def report_gallery(location: str, out: Path) -> Path:
     if not items:
         raise DrfmError(f"{location}: the gallery is empty; `drfm gallery add` puts images in")
     fields = {name: [getattr(item, name) or "" for item in items] for name in NAMES}
-    readable = all(Path(item.path).is_file() for item in items)
+    gone = sum(not Path(item.path).is_file() for item in items)
     page = gallery_page(
         Path(location).name,
         np.concatenate(parts),
         [item.path for item in items],
         fields=fields,
-        picture=(lambda row: np.asarray(open_image(Path(items[row].path)))) if readable else None,
-        notes=() if readable else ("Some image files are not where they were, so no image is shown.",),
+        picture=(lambda row: _picture(items[row])) if gone < len(items) else None,
+        notes=(f"{gone:,} of {len(items):,} images are not where they were.",) if gone else (),
     )
     write_atomic(out, page)
     return out
+
+
+def _picture(item: Item) -> npt.NDArray[np.uint8]:
+    """The image of an item, or a grey field."""
+    try:
+        return open_image(Path(item.path))
+    except DrfmError:
+        return np.full((64, 32, 3), 128, np.uint8)

@@ -178,6 +178,7 @@ class Swin2SR:
     def __init__(self, model: str, rate: int, device: str = "auto", versions: int = 1) -> None:
         self.model, self.rate, self.versions = model, rate, versions
         self.folder = find_checkpoint(model)
+        self._own = describe(self.folder)
         own = read_json(self.folder / CONFIG).get("upscale", 2)
         if own != rate:
             raise DrfmError(
@@ -186,7 +187,6 @@ class Swin2SR:
             )
         chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         self.device = torch.device(chosen)
-        self._own = describe(self.folder)
         self._checksum = checksum(self.folder)
         self._magnifier: Magnifier | None = None
 
