@@ -22,6 +22,7 @@ def test_a_parameter_curve_is_mean_and_sample_deviation_in_order():
     assert second.points == [(0.0, 30.0)]
     assert not second.band
     assert (panel.title, panel.x.title, panel.y.title) == ("toy", "lambda", "%")
+    assert panel.note == "mean over seeds; band: ± one standard deviation"
 
 
 def test_label_curves_may_differ_in_length_and_have_gaps():
@@ -32,6 +33,8 @@ def test_label_curves_may_differ_in_length_and_have_gaps():
     spread = np.std([0.1, 0.3], ddof=1)
     np.testing.assert_allclose(first.band, [(0.2 - spread, 0.2 + spread), (0.2, 0.2), (0.5, 0.5)])
     assert not second.points
+    (single,) = label_figure("t", {"toy": {"A1": [[0.1, 0.2]]}}).panels
+    assert single.note == "", "one seed has no band"
 
 
 def histogram(*places):
@@ -59,6 +62,7 @@ def test_panels_of_distances_share_an_axis_and_say_their_numbers():
     a5, a6 = figure.panels
     assert (a5.x.low, a5.x.high) == (a6.x.low, a6.x.high)
     assert a5.x.low <= 0.2 < 1.02 <= a5.x.high
+    assert a5.y.high == a6.y.high > 1
     assert "gap of means 0.800" in a5.note
     assert "gap of means 0.080" in a6.note
     assert "overlap 0.000" in a6.note

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drfm.evaluation.marks import Area, Dot, Stroke, Words, in_page, shifted, to_png, to_svg
-from drfm.evaluation.plots import HEIGHT, WIDTH, Axis, Line, Panel, chart, plot, ticks
+from drfm.evaluation.marks import DARK, LIGHT, Area, Dot, Stroke, Words, in_page, shifted, to_png, to_svg
+from drfm.evaluation.plots import HEIGHT, WIDTH, Axis, Line, Panel, chart, key, plot, ticks
 
 NUMBERS = st.floats(-1e6, 1e6, allow_nan=False)
 MARKS = [
@@ -127,3 +127,12 @@ def test_marks_move_together():
 def test_files_hold_no_class_of_a_page():
     text = to_svg(plot(Panel("t", [Line("a", [(0, 1), (1, 2)])], Axis("x"), Axis("y"))), WIDTH, HEIGHT, "t")
     assert not re.search("class=|var", text)
+
+
+def test_as_many_curves_as_the_largest_table_has_rows_can_be_told_apart():
+    strokes = [key(index, (0, 0)) for index in range(18)]
+    assert len({(stroke.colour, stroke.dash) for stroke in strokes}) == 18
+    assert len({stroke.colour for stroke in strokes[:9]}) == 9
+    for palette in (LIGHT, DARK):
+        hues = [palette[stroke.colour] for stroke in strokes[:9]]
+        assert len(set(hues)) == 9

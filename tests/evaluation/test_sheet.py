@@ -22,7 +22,13 @@ def test_svg_and_png_have_the_same_size_in_units():
     assert image.shape == (2 * int(root.get("height")), 2 * int(root.get("width")), 3)
     pictures = [child for child in root if child.tag.endswith("image")]
     assert len(pictures) == 6
-    assert "a <b>" in " ".join(root.itertext())
+    text = [child for child in root if child.tag.endswith("text")]
+    assert {"a <b>", "one", "two & 2", "three"} < {child.text for child in text}
+    tops = sorted({int(picture.get("y")) for picture in pictures})
+    for words, top in zip(SHEET.words, tops, strict=True):
+        (at,) = (int(child.get("y")) for child in text if child.text == words)
+        assert top - 18 < at < top, "above its row"
+        assert (image[2 * at - 20 : 2 * at, 20:80].mean(axis=2) < 128).any(), "and written there"
     for number, picture in enumerate(pictures):
         x, y, width, height = (int(picture.get(name)) for name in ("x", "y", "width", "height"))
         colour = SHEET.rows[number // 2][number % 2][0, 0]

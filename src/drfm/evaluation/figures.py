@@ -120,7 +120,7 @@ def parameter_figure(
             _spread(curve, [(value, scores) for value, scores in sorted(values.items()) if len(scores)])
             for curve, values in curves.items()
         ]
-        drawn.append(Panel(name, lines, Axis(parameter), Axis(score)))
+        drawn.append(Panel(name, lines, Axis(parameter), Axis(score), note=_note(lines)))
     return Figure(title, drawn)
 
 
@@ -148,7 +148,7 @@ def label_figure(
                 for epoch in range(longest)
             ]
             lines.append(_spread(method, [(epoch, scores) for epoch, scores in by_epoch if scores]))
-        drawn.append(Panel(name, lines, Axis("epoch", whole=True), Axis(score)))
+        drawn.append(Panel(name, lines, Axis("epoch", whole=True), Axis(score), note=_note(lines)))
     return Figure(title, drawn)
 
 
@@ -184,18 +184,29 @@ def distance_figure(
     merged = next((merge for merge, pairs in ((1, 20_000), (2, 2_000)) if least >= pairs), 4)
     width = 2 * merged / bins
     low, high = max(min(used) // merged - 1, 0), min(max(used) // merged + 2, bins // merged)
+    curves = {
+        name: [
+            Line(
+                kinds[kind],
+                [((at + 0.5) * width, float(share[at])) for at in range(low, high)],
+                filled=True,
+                dots=False,
+            )
+            for kind, count in counts.items()
+            for share in [(count / count.sum()).reshape(-1, merged).sum(1)]
+        ]
+        for name, counts in found.items()
+    }
+    # One height for all panels, so that a flat curve looks flat beside a steep one.
+    top = 1.08 * max(share for lines in curves.values() for line in lines for _, share in line.points)
     drawn = []
     for name, counts in found.items():
-        lines = []
-        for kind, count in counts.items():
-            share = (count / count.sum()).reshape(-1, merged).sum(1)
-            points = [((at + 0.5) * width, float(share[at])) for at in range(low, high)]
-            lines.append(Line(kinds[kind], points, filled=True, dots=False))
         known = (numbers or {}).get(name, {})
         note = ", ".join(f"{measure} {value:.3f}" for measure, value in positive_gap(counts, known).items())
         note += "; one camera a resolution" if note and known.get("one_camera") else ""
         axis = Axis("cosine distance of two images of one person", low=low * width, high=high * width)
-        drawn.append(Panel(name, lines, axis, Axis("share of pairs", low=0.0, ticks=False), note=note))
+        shares = Axis("share of pairs", low=0.0, high=top, ticks=False)
+        drawn.append(Panel(name, curves[name], axis, shares, note=note))
     return Figure(title, drawn)
 
 
@@ -223,6 +234,11 @@ def positive_gap(
         for side, share in (("same", same), ("cross", cross))
     ]
     return {"gap of means": means[1] - means[0], "overlap": float(np.minimum(same, cross).sum())}
+
+
+def _note(lines: Sequence[Line]) -> str:
+    """What the bands are, where there are some."""
+    return "mean over seeds; band: ± one standard deviation" if any(line.band for line in lines) else ""
 
 
 def _spread(name: str, scores: Sequence[tuple[float, Sequence[float]]]) -> Line:

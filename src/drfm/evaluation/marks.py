@@ -18,12 +18,14 @@ LIGHT = {
     "ground": "#ffffff", "panel": "#f6f7f9", "ink": "#1c2430", "soft": "#5c6675", "rule": "#d9dde3",
     "good": "#0a7a52", "bad": "#b3341f",
     "s0": "#0b62b5", "s1": "#c4511a", "s2": "#0a7a52", "s3": "#8a3fa0", "s4": "#8a6a00", "s5": "#5c6675",
+    "s6": "#c2276b", "s7": "#0f7f8c", "s8": "#5b3a24",
 }  # fmt: skip
-"""Colours of a light page and of files; ``s0`` to ``s5`` are those of curves."""
+"""Colours of a light page and of files; ``s0`` to ``s8`` are those of curves."""
 DARK = {
     "ground": "#12161c", "panel": "#1b212a", "ink": "#e7ebf0", "soft": "#a3adba", "rule": "#343d49",
     "good": "#4cc38f", "bad": "#ff8a70",
     "s0": "#6cb2f5", "s1": "#f59a62", "s2": "#4cc38f", "s3": "#d295e6", "s4": "#e0bd4a", "s5": "#a3adba",
+    "s6": "#ff8fbd", "s7": "#5fd0dc", "s8": "#c9a48a",
 }  # fmt: skip
 """The same of a dark page."""
 

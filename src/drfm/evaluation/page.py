@@ -51,6 +51,8 @@ table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabul
 th, td { padding: 5px 10px; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--rule); }
 th { color: var(--soft); font-weight: 600; white-space: normal; vertical-align: bottom;
   line-height: 1.25; } td.word, th.word { text-align: left; }
+.tight th, .tight td { padding: 5px 7px; } .tight td.word { white-space: normal; }
+.tight .soft { white-space: nowrap; }
 tr.top td { font-weight: 650; background: var(--panel); }
 tr.first td { border-top: 2px solid var(--rule); }
 .list { display: flex; flex-wrap: wrap; gap: 10px 12px; align-items: flex-start; margin: 10px 0 18px;

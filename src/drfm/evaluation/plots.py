@@ -14,6 +14,8 @@ from drfm.evaluation.marks import Area, Dot, Mark, Point, Stroke, Words, in_page
 WIDTH, HEIGHT = 440, 250
 LEFT, _RIGHT, _TOP, _BOTTOM = 48, 14, 12, 36
 _DASHES = ("", "7 3", "2 3", "9 3 2 3", "4 4", "1 4")
+_COLOURS = 9
+"""Of curves; with the dashes they make eighteen that differ."""
 _MOST_DOTS = 30
 KEY = 26
 """Length of the stroke in a legend."""
@@ -172,7 +174,7 @@ def _show(value: float, axis: Axis) -> str:
 
 
 def _colour(index: int) -> str:
-    return f"s{index % len(_DASHES)}"
+    return f"s{index % _COLOURS}"
 
 
 def _across(y: float, colour: str, width: float = 1.0, dash: str = "") -> Stroke:

@@ -13,7 +13,9 @@ from drfm.errors import DrfmError
 from drfm.evaluation.marks import LIGHT
 from drfm.evaluation.pictures import data_uri
 
-_WIDTH, _HEIGHT, _GAP, _HEAD, _SCALE = 96, 192, 10, 40, 2
+_WIDTH, _HEIGHT, _GAP, _HEAD, _LINE, _SCALE = 96, 192, 10, 40, 18, 2
+_SIGNS = str.maketrans({"\N{CHECK MARK}": None, "\N{BALLOT X}": None})
+"""What the face of the PNG lacks; the words beside say the same."""
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -24,7 +26,7 @@ class Sheet:
     Attributes:
         titles: of the columns, in one or two lines of a few letters.
         rows: for each row one ``(H, W, 3)`` uint8 image a column, of any size.
-        words: for each row a line under it.
+        words: for each row a line above it.
     """
 
     titles: Sequence[str]
@@ -57,6 +59,10 @@ class Sheet:
             for lines in [title.split("\n")]
             for line, text in enumerate(lines)
         ]
+        parts += [
+            f'<text x="{_GAP}" y="{top - 6}" font-size="12" fill="{LIGHT["ink"]}">{escape(words)}</text>'
+            for top, words in zip(self._tops(), self.words, strict=False)
+        ]
         for top, row in zip(self._tops(), self.rows, strict=True):
             for left, image in zip(self._lefts(), row, strict=True):
                 place = f'x="{left}" y="{top}" width="{_WIDTH}" height="{_HEIGHT}"'
@@ -79,6 +85,10 @@ class Sheet:
         for left, title in zip(self._lefts(), self.titles, strict=True):
             at = (_SCALE * (left + _WIDTH / 2), _SCALE * (_HEAD - 8))
             pen.multiline_text(at, title, fill=LIGHT["soft"], font=font, anchor="md", align="center")
+        for top, words in zip(self._tops(), self.words, strict=False):
+            at = (_SCALE * _GAP, _SCALE * (top - 6))
+            plain = " ".join(words.translate(_SIGNS).split())
+            pen.text(at, plain, fill=LIGHT["ink"], font=font, anchor="ls")
         for top, row in zip(self._tops(), self.rows, strict=True):
             for left, image in zip(self._lefts(), row, strict=True):
                 fitted = _fit(image, (_SCALE * _WIDTH, _SCALE * _HEIGHT))
@@ -92,12 +102,18 @@ class Sheet:
         return [_GAP + column * (_WIDTH + _GAP) for column in range(len(self.titles))]
 
     def _tops(self) -> list[int]:
-        return [_HEAD + row * (_HEIGHT + _GAP) for row in range(len(self.rows))]
+        line = self._line()
+        return [_HEAD + line + row * (line + _HEIGHT + _GAP) for row in range(len(self.rows))]
+
+    def _line(self) -> int:
+        """Height of the line of words above a row."""
+        return _LINE if self.words else 0
 
     def _size(self) -> tuple[int, int]:
         if not self.rows:
             raise DrfmError("a sheet without rows: there is nothing to draw")
-        return _GAP + len(self.titles) * (_WIDTH + _GAP), _HEAD + len(self.rows) * (_HEIGHT + _GAP)
+        down = self._line() + _HEIGHT + _GAP
+        return _GAP + len(self.titles) * (_WIDTH + _GAP), _HEAD + len(self.rows) * down
 
 
 def _fit(image: Pixels, room: tuple[int, int]) -> Image.Image:

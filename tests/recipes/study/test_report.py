@@ -1,6 +1,7 @@
 """The files of a study, from runs written by hand."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,9 @@ def test_everything_is_written_and_linked(out):
     page = report_study(study(), DATA, out)
     html = page.read_text()
     assert 'href="SMALL/a/seed1/record.json"' in html
+    for address in re.findall(r'href="([^"]+)"', html):
+        assert (out / address).exists(), "a link that leads nowhere"
+    assert html.count("href=") == 6, "three rows of two seeds"
     assert "35.0 ± 7.1" in html
     assert "src=" not in html
     assert "http" not in html.replace("http://www.w3.org", "")

@@ -88,7 +88,8 @@ def _table(gathered: Gathered, data: Data, out: Path) -> str:
     unbroken = [title.replace("-", "\N{NON-BREAKING HYPHEN}") for title in head]
     top = "".join(f"<th>{escape(title)}</th>" for title in unbroken)
     body = "".join(_row(gathered, data, out, *line[:3]) for line in rows(gathered, data))
-    return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+    whole = f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody>"
+    return f'<div class="scroll"><table class="tight">{whole}</table></div>'
 
 
 def _failures(gathered: Gathered, data: Data) -> str:
