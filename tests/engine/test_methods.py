@@ -108,6 +108,20 @@ def test_training_changes_the_model_and_not_the_features_it_was_given(tiny, tmp_
     assert any(not torch.equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.parametrize(("preset", "changes"), CASES, ids=NAMES)
+def test_every_method_has_a_ceiling_that_says_what_it_is(tiny, tmp_path, preset, changes):
+    """Trained on true identities, whatever the features are."""
+    persons = np.repeat(np.arange(5), 8)
+    changes = changes | {"labels.source": "ground_truth"}
+    trainer = tiny.tiny_trainer(tmp_path, 2, preset, truth=persons, **changes)
+    trainer.fit()
+    assert trainer.labels.labels.tolist() == persons.tolist()
+    for entry in trainer.journal.read():
+        assert entry["labels"]["supervised"] == "labels are true identities"
+        assert (entry["clusters"], entry["outliers"]) == (5, 0)
+        assert np.isfinite(entry["loss"]["total"])
+
+
 def test_images_without_cameras_are_trained_on(tiny, tmp_path):
     known = tiny.tiny_pairs()
     unknown = pairs_from_arrays(known.hr, known.lr, known.origin)

@@ -81,13 +81,14 @@ def tiny_trainer(
     pairs: PairSet | None = None,
     processes: Processes = Processes(),  # noqa: B008
     profile: bool = False,
+    truth: np.ndarray | None = None,
     **changes: object,
 ) -> Trainer:
     config = load_config(preset, None, {**OPTIONS, "train.epochs": epochs, **changes}).config
     pairs = tiny_pairs() if pairs is None else pairs
     model = build_model(config.model, seed=config.seed)
     share_out(model, config, processes)
-    method = build_method(config, model, pairs)
+    method = build_method(config, model, pairs, truth)
     cpu = torch.device("cpu")
     return Trainer(method, pairs, config, run, cpu, "tiny", processes=processes, profile=profile)
 
