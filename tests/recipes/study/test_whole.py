@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from drfm.cli import main
 from drfm.recipes.study import run as runner
+from drfm.recipes.study import study_names
 from drfm.recipes.study.plan import Cell, Study, open_data
 from drfm.recipes.study.report import report_study
 from drfm.recipes.study.run import run_study
@@ -47,6 +49,60 @@ def test_from_benchmark_to_page(tiny, bench, tmp_path, monkeypatch):
     assert (tmp_path / f"maps-{data[0].name}.png").read_bytes().startswith(b"\x89PNG")
     header = (tmp_path / data[0].name / "ceiling" / "seed1.log").read_text()
     assert "TRUE IDENTITIES" in header
+
+
+GRID = """
+title: One that works and one that does not
+seeds: [1]
+compare: good
+cells:
+  good: {preset: a1}
+  bad: {preset: a3, options: {labels.eps: 0.0001, labels.min_samples: 50}}
+"""
+
+
+@pytest.mark.slow
+def test_the_command_tells_what_failed_and_does_nothing_twice(tiny, bench, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(runner, "_COMMAND", (sys.executable, "-c", COMMAND))
+    (tmp_path / "grid.yaml").write_text(GRID)
+    out = tmp_path / "out"
+    given = {**tiny.OPTIONS, "train.epochs": 1, "train.workers": 1}
+    del given["labels.eps"], given["labels.min_samples"]
+    words = ["study", "run", str(tmp_path / "grid.yaml"), str(bench), "--out", str(out)]
+    for option, value in given.items():
+        words += [f"--{option}", "x".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+    kept = []
+    for _ in range(2):
+        assert main(words) == 2
+        said = capsys.readouterr()
+        assert "1 done, 0 running, 1 failed, 0 waiting; " in said.err + said.out
+        assert said.err.strip().splitlines()[-1] == (
+            f"drfm: error: 1 runs failed; {out / 'failed.json'} says why"
+        )
+        html = (out / "report.html").read_text()
+        assert "1 of 2 runs are finished, 1 failed." in html
+        assert "bad/seed1: labels.eps = 0.0001, " in html
+        assert "fewer than two clusters" in html
+        (model,) = out.glob("*/good/seed1/model/model.safetensors")
+        kept.append((model.stat().st_mtime_ns, (model.parents[2] / "seed1.log").stat().st_mtime_ns))
+    assert kept[0] == kept[1], "what was finished was trained again"
+
+
+def test_the_command_refuses_in_a_line(bench, tmp_path, capsys):
+    out = ["--out", str(tmp_path / "out")]
+    for words, line in (
+        (["table2"], "drfm study run: no benchmark named"),
+        (["table9", str(bench)], "study = table9: no such study"),
+        (["table2", str(bench), str(bench)], "there is another benchmark of the name"),
+        (["table2", str(bench), "--at-once", "0"], "--at-once = 0: give 1 or more"),
+        (["table2", str(bench), "--split", "99"], "split"),
+    ):
+        assert main(["study", "run", *words, *out]) == 2
+        said = capsys.readouterr().err.strip()
+        assert line in said
+        assert len(said.splitlines()) == 1
+    assert main(["study", "list"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == study_names()
 
 
 SCRIPT = """
