@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from drfm.data.parallel import ahead
 from drfm.models.features import Features
-from drfm.models.folding import folded
+from drfm.models.folding import lighten
 from drfm.models.inputs import to_input
 from drfm.progress import progress_bar
 from drfm.resolution.pairs import PairSet, Source
@@ -35,7 +35,7 @@ def extract(
 ) -> Features:
     """Features of every pair, in eval mode and without augmentation.
 
-    Works on a copy with BatchNorm folded into the convolutions, so ``model`` itself keeps its mode and
+    Works on a copy that :func:`~drfm.models.folding.lighten` makes, so ``model`` itself keeps its mode and
     its statistics. The model has to be on ``device`` already. A GPU is not made to wait: the next images
     are read while it works, and features are fetched in groups of batches.
 
@@ -57,7 +57,7 @@ def extract(
     """
     device = torch.device(device)
     first, last, _ = rows.indices(len(pairs))
-    network, home = folded(model), device if stay else torch.device("cpu")
+    network, home = lighten(model, device, precision), device if stay else torch.device("cpu")
     views: tuple[Source, ...] = getattr(model, "views", ("hr", "lr"))
     read = take or pairs.take
     # No pairs make one empty batch, which knows the spaces and D.

@@ -1,7 +1,9 @@
-"""BatchNorm folded into the convolution before it: the same function in eval mode, with less to compute."""
+"""Copies of a model that compute the same in eval mode with less to do."""
 
 import copy
+from collections.abc import Iterator
 
+import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -16,11 +18,36 @@ def folded(model: nn.Module) -> nn.Module:
     ``model.eval()`` up to float32 rounding; ``model`` itself is not changed.
     """
     copied = copy.deepcopy(model).eval()
-    for module in copied.modules():
-        if isinstance(module, Backbone) and module.folds:
-            for part in module.modules():
-                _fold_children(part)
+    for backbone in _own_backbones(copied):
+        for part in backbone.modules():
+            _fold_children(part)
     return copied
+
+
+def lighten(model: nn.Module, device: torch.device, precision: str) -> nn.Module:
+    """A copy of ``model`` in eval mode for many batches on ``device``.
+
+    On a GPU BatchNorm stays: what is folded comes back as the bias of a convolution, and torch adds that
+    there in a walk of its own, so that none is saved. With ``bfloat16`` the convolutions' weights are rounded
+    once; autocast would round them to the same numbers in every batch. Everything else stays float32.
+
+    Args:
+        model: not changed.
+        device: where it is.
+        precision: what it will be called in, ``float32`` or ``bfloat16``, the latter under autocast.
+    """
+    copied = copy.deepcopy(model).eval() if device.type == "cuda" else folded(model)
+    if precision == "bfloat16":
+        for backbone in _own_backbones(copied):
+            for child in backbone.modules():
+                if isinstance(child, nn.Conv2d):
+                    child.to(torch.bfloat16)
+    return copied
+
+
+def _own_backbones(model: nn.Module) -> Iterator[Backbone]:
+    """Backbones of this library, whose modules are known."""
+    return (child for child in model.modules() if isinstance(child, Backbone) and child.folds)
 
 
 def _fold_children(module: nn.Module) -> None:

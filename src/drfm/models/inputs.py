@@ -1,5 +1,7 @@
 """From decoded pixels to what an encoder takes."""
 
+import functools
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -27,6 +29,14 @@ def to_input(images: npt.NDArray[np.uint8] | Tensor, device: torch.device | str)
     if not isinstance(images, Tensor):
         images = torch.from_numpy(np.array(images, dtype=np.uint8, order="C"))
     batch = images.to(device, non_blocking=True)
-    scale = torch.tensor([1 / (255 * s) for s in STD], device=device).view(1, 3, 1, 1)
-    shift = torch.tensor([-m / s for m, s in zip(MEAN, STD, strict=True)], device=device).view(1, 3, 1, 1)
+    scale, shift = _constants(batch.device)
     return batch.permute(0, 3, 1, 2).to(torch.float32).mul_(scale).add_(shift)
+
+
+@functools.cache
+def _constants(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Made once: numbers that go from Python to a GPU wait for all that it still has to do."""
+    with torch.inference_mode(False):
+        scale = torch.tensor([1 / (255 * s) for s in STD], device=device).view(1, 3, 1, 1)
+        shift = torch.tensor([-m / s for m, s in zip(MEAN, STD, strict=True)], device=device)
+        return scale, shift.view(1, 3, 1, 1)
