@@ -5,6 +5,7 @@
 
 BENCHMARK is MLR-Market-1501 as `drfm data build` made it. The parts:
 
+norms      BatchNorm on every map of the backbone: two parts by the kernels and by the loop, one by torch
 rates      a step beside the bare encoders, and extraction beside the bare forward pass (training.py)
 kernels    which operations and kernels take the time of a step
 waits      how often a step makes the host wait for the GPU
@@ -18,25 +19,34 @@ With `--device cpu` everything but the cap and the waits is done in the same way
 
 import argparse
 import json
+import math
 import statistics
 import subprocess
 import sys
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
+from torch import nn
 
 import measure
 
 HERE = Path(__file__).resolve().parent
-PARTS = ("rates", "waits", "kernels", "epochs", "precision", "memory")
+PARTS = ("norms", "rates", "waits", "kernels", "epochs", "precision", "memory")
 SEEDS = (1, 2, 3)
 EPOCHS, MINUTES, GIGABYTES = 40, 20, 16
 PROFILED = 3
 """Steps that the profiler watches."""
+PASSES, REPLAYS = 10, 5
+"""Passes of a norm in a recording, and replays of it that are measured."""
+WALKS = 8
+"""Walks over a map in its memory that a norm cannot do without: three forward, five backward."""
 
 Options = argparse.Namespace
 
@@ -65,6 +75,84 @@ def train(options: Options, run: Path, *words: object, cap: float = 0.0) -> dict
         return found | {"error": ran.stderr.strip().splitlines()[-1]}
     record = json.loads((run / "record.json").read_text(encoding="utf-8"))
     return found | {"headline": record.get("headline")}
+
+
+def norms(options: Options) -> dict[str, Any]:
+    """Forward and backward of BatchNorm on the maps that the labelled pairs of a step have."""
+    from drfm.learning import batchnorm
+
+    device = torch.device(options.device)
+    sides: dict[str, tuple[int, bool]] = {
+        "kernels": (2, True),
+        "loop": (2, False),
+        "torch, one part": (0, True),
+    }
+    rows, total = [], dict.fromkeys(sides, 0.0)
+    for shape, count in maps(options, device).items():
+        row: dict[str, Any] = {"map": "x".join(map(str, shape)), "norms": count}
+        for name, (groups, allowed) in sides.items():
+            refused = mock.patch.object(batchnorm, "_kernels_for", return_value=None)
+            with nullcontext() if allowed else refused:
+                milliseconds = norm_ms(shape, groups, device)
+            size = WALKS * math.prod(shape) * torch.bfloat16.itemsize
+            row[name] = {"ms": milliseconds, "gb_per_s": size / milliseconds / 1e6}
+            total[name] += count * milliseconds
+        rows.append(row)
+    return {"rows": rows, "ms_of_one_backbone": total, "kernels_refused": batchnorm.kernels_refused()}
+
+
+def maps(options: Options, device: torch.device) -> Counter[tuple[int, ...]]:
+    """Shapes of what the BatchNorms of the backbone are given, with their number."""
+    from drfm.models.backbones import build_backbone
+
+    found: Counter[tuple[int, ...]] = Counter()
+    backbone = build_backbone(options.backbone, 1).to(device=device, memory_format=torch.channels_last)
+    for child in backbone.modules():
+        if isinstance(child, nn.BatchNorm2d):
+            child.register_forward_pre_hook(lambda _, given: found.update([tuple(given[0].shape)]))
+    height, width = map(int, options.size.split("x"))
+    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
+        backbone(torch.zeros(options.batch, 3, height, width, device=device))
+    return found
+
+
+def norm_ms(shape: tuple[int, ...], groups: int, device: torch.device) -> float:
+    """Milliseconds of a training pass of BatchNorm in bfloat16, replayed on a GPU; torch's for 0 groups."""
+    from drfm.learning.batchnorm import group_batchnorm
+
+    norm = nn.BatchNorm2d(shape[1]).to(device)
+    if groups:
+        group_batchnorm(norm, groups)
+    x, dy = (
+        torch.randn(shape, device=device, dtype=torch.bfloat16).contiguous(memory_format=torch.channels_last)
+        for _ in range(2)
+    )
+    x.requires_grad_()
+
+    def passes() -> None:
+        for _ in range(PASSES):
+            torch.autograd.grad(norm(x), [x, *norm.parameters()], dy)
+
+    if device.type != "cuda":
+        begun = time.perf_counter()
+        passes()
+        return (time.perf_counter() - begun) * 1e3 / PASSES
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        passes()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        passes()
+    graph.replay()
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start.record()
+    for _ in range(REPLAYS):
+        graph.replay()
+    end.record()
+    end.synchronize()
+    return start.elapsed_time(end) / PASSES / REPLAYS  # type: ignore[no-any-return]
 
 
 def rates(options: Options) -> dict[str, Any]:
@@ -207,8 +295,8 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     works: dict[str, Callable[[Options], Any]] = {
-        "rates": rates, "waits": waits, "kernels": kernels, "epochs": epochs, "precision": precision,
-        "memory": memory,
+        "norms": norms, "rates": rates, "waits": waits, "kernels": kernels, "epochs": epochs,
+        "precision": precision, "memory": memory,
     }  # fmt: skip
     result: dict[str, Any] = {"machine": measure.machine(), "device": options.device}
     for part in options.parts:

@@ -165,6 +165,9 @@ def test_the_gpu_command_works_on_a_cpu(script, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["gpu.py", *words])
     gpu.main()
     found = json.loads((out / "gpu.json").read_text())
+    assert found["norms"]["rows"][0]["map"] == "8x32x16x8"
+    assert sum(row["norms"] for row in found["norms"]["rows"]) == 49
+    assert found["norms"]["ms_of_one_backbone"]["loop"] > 0
     assert found["rates"]["efficientnet_lite0 32x16"]["step"]["ratio"] > 0
     assert found["waits"]["waits_in_4_steps"] is None
     times = [each["ms_a_step"] for each in found["kernels"]]
