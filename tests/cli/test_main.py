@@ -101,6 +101,18 @@ def test_control_c_is_one_line_and_code_130(capsys, monkeypatch, said, shown):
     assert err.count("\n") == 1
 
 
+def test_a_machine_without_torch_is_one_line(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    code, out, err = run(capsys, "version")
+    assert (code, err) == (0, "")
+    assert "device none" in out
+    raising(monkeypatch, ModuleNotFoundError("No module named 'torch'", name="torch"))
+    assert "needs PyTorch, which is not installed" in refused(capsys, "fail")
+    raising(monkeypatch, ModuleNotFoundError("No module named 'else'", name="else"))
+    with pytest.raises(ModuleNotFoundError, match="else"):
+        main(["fail"])
+
+
 def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch):
     raising(monkeypatch, ZeroDivisionError("a fault"))
     with pytest.raises(ZeroDivisionError, match="a fault"):

@@ -272,7 +272,7 @@ def test_why_shows_both_images_with_their_maps(page, crop):
     page.click(".hit:nth-child(2) button:has-text('Why')")
     wait(page, "document.querySelectorAll('#maps img').length === 8")
     wait(page, "[...document.querySelectorAll('#maps img')].every(one => one.naturalWidth > 0)")
-    assert page.locator("#maps h3").all_inner_texts() == ["Your crop", "Gallery image 2"]
+    assert page.locator("#maps h3").all_inner_texts() == ["Your crop", "Image 2"]
     assert "not that it is right" in page.inner_text("#why")
     captions = page.locator("#maps figcaption").all_inner_texts()
     assert captions[::2] == ["enlarged, invented", "as captured", "as captured", "made smaller"]

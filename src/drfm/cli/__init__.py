@@ -75,6 +75,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         sys.stderr.write(f"drfm: {str(stop) or 'stopped; run the same command again to go on'}\n")
         return INTERRUPTED
+    except ModuleNotFoundError as error:
+        # A machine that only searches, with an exported model, may do without it.
+        if error.name != "torch":
+            raise
+        return _refuse("this needs PyTorch, which is not installed here: pip install torch")
     except BrokenPipeError:
         # The reader, such as `head`, has enough. Python must not flush into the closed pipe at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

