@@ -126,6 +126,19 @@ def test_equals_the_loop(shape, groups, running):
 
 
 @runs
+def test_many_blocks(monkeypatch):
+    """More than a merger reads at once, and some that the smaller part has no rows for."""
+    from drfm.learning import batchnorm_triton
+
+    torch.manual_seed(0)
+    monkeypatch.setattr(batchnorm_triton, "_multiprocessors", lambda device: 20)
+    monkeypatch.setattr(batchnorm_triton, "_MERGED_ROWS", 4)
+    shape = batchnorm_triton._Shape(torch.empty(5, 8, 40, 40), 2)
+    assert shape.split(batchnorm_triton._SUMMING) == (19, 1)
+    compare(make(8), torch.randn(5, 8, 40, 40) + 2, 2, "mean", near=5e-5)
+
+
+@runs
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_has_float32_statistics(dtype):
     torch.manual_seed(0)
