@@ -11,6 +11,8 @@ COMMON = {
     "augment.flip": 0.5, "augment.pad": 10, "augment.erase": 0.5, "augment.blur": 0.0,
     "labels.k1": 30, "labels.k2": 6, "labels.k1_reading": "inclusive", "labels.min_samples": 4,
     "train.lr": 3.5e-4, "train.weight_decay": 5e-4, "train.lr_step": 20, "train.bn_groups": 4,
+    "labels.every": 1, "labels.distance": "jaccard", "labels.cluster": "dbscan",
+    "train.precision": "float32", "memory.normalise": True, "memory.refresh": "step",
     "images.kernel": "bicubic", "sampler.kind": "rmgs", "sampler.cameras": "camera", "seed": 1,
 }  # fmt: skip
 """What all six share, where a row below says nothing else."""

@@ -10,6 +10,7 @@ from drfm.config.load import load_config
 from drfm.errors import DrfmError
 from drfm.labels.dbscan import dbscan
 from drfm.learning.batches import make_batch
+from drfm.learning.cluster_memory import ClusterMemory
 from drfm.methods import needs_epochs
 from drfm.methods.clusters import whole_graph
 from drfm.recipes.facts import free_options
@@ -177,6 +178,25 @@ def test_losses_are_those_of_the_loop(build):
     assert found["contrast"].item() == pytest.approx(contrast, rel=1e-5)
     assert found["teacher"].item() == pytest.approx(0.5 * apart, rel=1e-4)
     assert apart > 1e-4
+
+
+@pytest.mark.parametrize("epoch", [0, 3])
+def test_each_space_has_a_memory_of_its_own_that_follows_it(build, epoch):
+    """The teacher's in its stage and the student's in its own, nine tenths new at every visit."""
+    trainer = build("purification", 4)
+    method = trainer.method
+    trainer._begin(epoch)
+    start = {name: memory.centroids.clone() for name, memory in method.memories.items()}
+    batch = batch_of(trainer)
+    method.losses(batch, None, epoch)
+    network = method.teacher if epoch == 0 else method.student
+    spaces = network(batch.images[0]).spaces()
+    method.after_step()
+    assert set(spaces) == set(start) == {"image", "part0", "part1"}
+    for name, rows in spaces.items():
+        expected = ClusterMemory(start[name], alpha=0.1)
+        expected.update(method.row_labels[batch.rows], rows)
+        torch.testing.assert_close(method.memories[name].centroids, expected.centroids)
 
 
 def test_clusters_come_from_the_mean_of_the_distances(build):
