@@ -112,8 +112,9 @@ def test_bad_files_and_networks_are_refused_in_one_line(make, tmp_path):
     reason="set DRFM_DATA to a folder of images, and DRFM_BUNDLE to a bundle",
 )
 def test_onnx_and_torch_agree_on_real_crops(tmp_path):
-    data = sorted(path for path in Path(os.environ["DRFM_DATA"]).rglob("*.jpg"))
-    files = data[:: max(1, len(data) // 500)][:500]
+    folder = Path(os.environ["DRFM_DATA"])
+    data = sorted(path for path in folder.rglob("*") if path.suffix in (".jpg", ".png"))
+    files = [data[row] for row in np.linspace(0, len(data) - 1, min(500, len(data))).round().astype(int)]
     bundle = read_bundle(Path(os.environ["DRFM_BUNDLE"]))
     export_onnx(bundle, tmp_path / "a.onnx")
     wanted, found = TorchEncoder(bundle).encode(files), OnnxEncoder(tmp_path / "a.onnx").encode(files)

@@ -1,6 +1,7 @@
 """Both kinds of gallery do the same."""
 
 import sqlite3
+import subprocess
 import sys
 from contextlib import closing
 from dataclasses import replace
@@ -304,6 +305,32 @@ def test_a_catalogue_without_its_tables_is_one_line(tmp_path):
     (tmp_path / "catalogue.sqlite").write_bytes(b"")
     with pytest.raises(DrfmError, match="is no gallery's catalogue, or damaged"):
         open_store(str(tmp_path))
+
+
+HOLDING = """
+import sys, time
+from drfm.gallery.opening import open_store
+store = open_store(sys.argv[1])
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_milvus_lite_that_cannot_be_opened_is_one_line(tmp_path, capfd):
+    pytest.importorskip("milvus_lite")
+    place = str(tmp_path / "lite.db")
+    making = "import sys; from drfm.gallery.opening import create_store; create_store(sys.argv[1], 4)"
+    subprocess.run([sys.executable, "-c", making, place], check=True)
+    command = [sys.executable, "-c", HOLDING, place]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "open\n"
+        with pytest.raises(DrfmError, match=r"another process holds the lock .*only one process"):
+            open_store(place)
+        other.communicate()
+    (tmp_path / "no.db").write_bytes(b"no database")
+    with pytest.raises(DrfmError, match=r"no\.db: Milvus Lite cannot open it"):
+        open_store(str(tmp_path / "no.db"))
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_filter_in_the_language_of_milvus():

@@ -6,6 +6,7 @@ so results are those of the embedded gallery to the bit.
 """
 
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -272,8 +273,43 @@ def _connect(location: str) -> Any:
         from pymilvus import MilvusClient
     except ImportError:
         raise DrfmError(f"{location}: needs the extra `milvus`: pip install 'drfm[milvus]'") from None
-    with _explained(location):
-        return MilvusClient(_split(location)[0], token=os.environ.get(TOKEN, ""))
+    with _told_by_lite() as reasons:
+        try:
+            with _explained(location):
+                return MilvusClient(_split(location)[0], token=os.environ.get(TOKEN, ""))
+        except DrfmError:
+            if not reasons:
+                raise
+            raise DrfmError(
+                f"{location}: Milvus Lite cannot open it ({reasons[0]}); only one process can have it open"
+            ) from None
+
+
+@contextmanager
+def _told_by_lite() -> Iterator[list[str]]:
+    """What Milvus Lite writes to its log where it fails, instead of on the terminal with a traceback."""
+    reasons: list[str] = []
+    log = logging.getLogger("milvus_lite.server_manager")
+    told = _Told(reasons)
+    log.addHandler(told)
+    before, log.propagate = log.propagate, False
+    try:
+        yield reasons
+    finally:
+        log.propagate = before
+        log.removeHandler(told)
+
+
+class _Told(logging.Handler):
+    """Keeps the errors that are logged."""
+
+    def __init__(self, reasons: list[str]) -> None:
+        super().__init__(logging.ERROR)
+        self.reasons = reasons
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        self.reasons.append(" ".join(str(error or record.getMessage()).split()))
 
 
 @contextmanager
