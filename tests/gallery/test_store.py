@@ -307,6 +307,60 @@ def test_a_catalogue_without_its_tables_is_one_line(tmp_path):
         open_store(str(tmp_path))
 
 
+class CutError(Exception):
+    """Stands for a crash."""
+
+
+def test_a_milvus_gallery_whose_making_was_cut_anywhere_can_be_made(tmp_path, monkeypatch):
+    pytest.importorskip("milvus_lite")
+    from pymilvus import MilvusClient
+
+    place, cuts, left = str(tmp_path / "lite.db"), 0, [0]
+
+    def cutting(step):
+        def cut_or_go(*words, **options):
+            left[0] -= 1
+            if left[0] < 0:
+                raise CutError
+            return step(*words, **options)
+
+        return cut_or_go
+
+    for name in ("create_collection", "create_index", "load_collection", "insert"):
+        monkeypatch.setattr(MilvusClient, name, cutting(getattr(MilvusClient, name)))
+    while True:
+        left[0] = cuts
+        with pytest.raises(CutError):
+            create_store(place, SIZE)
+        left[0] = 100
+        if exists(place):
+            break
+        with pytest.raises(DrfmError, match="no such gallery"):
+            open_store(place)
+        cuts += 1
+    assert cuts >= 5
+    made = open_store(place)
+    made.add(KNOWN[:3], ROWS[:3])
+    assert made.count() == 3
+    made.destroy()
+
+
+def test_a_collection_of_others_is_left_alone(tmp_path):
+    pytest.importorskip("milvus_lite")
+    from pymilvus import MilvusClient
+
+    place = str(tmp_path / "lite.db")
+    client = MilvusClient(place)
+    client.create_collection("gallery", dimension=4)
+    client.close()
+    with pytest.raises(DrfmError, match="is there and is no gallery"):
+        create_store(place, SIZE)
+    assert not exists(place)
+    client = MilvusClient(place)
+    assert client.has_collection("gallery")
+    client.close()
+
+
 HOLDING = """
 import sys, time
 from drfm.gallery.opening import open_store

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -65,13 +65,22 @@ class Milvus:
         """
         if not 2 <= size <= LARGEST:
             raise DrfmError(f"size = {size}: Milvus takes 2 to {LARGEST} dimensions")
-        if exists(location):
-            raise DrfmError(f"{location}: exists already; give another name")
         name = _split(location)[1]
         client = _connect(location)
         with _explained(location):
+            found = _found(client, name)
+            if found == "whole":
+                raise DrfmError(f"{location}: exists already; give another name")
+            if found == "foreign":
+                raise DrfmError(f"{location}: {name} is there and is no gallery; give another name")
+            for part in (name, name + ABOUT):
+                client.drop_collection(part)
+            # The line about the gallery comes last: without it all that is there was begun and not ended.
+            _make_about(client, name + ABOUT)
             _make_images(client, name, size)
-            _make_about(client, name + ABOUT, {"size": size, "model": model})
+            line = {"id": 0, "vector": [1.0, 0.0], "about": {"size": size, "model": model}}
+            client.insert(name + ABOUT, [line])
+            client.flush(name + ABOUT)
         client.close()
         return cls(location)
 
@@ -252,9 +261,23 @@ def exists(location: str) -> bool:
         return False
     client = _connect(location)
     with _explained(location):
-        found = client.has_collection(name) and client.has_collection(name + ABOUT)
+        found = _found(client, name)
     client.close()
-    return bool(found)
+    return found == "whole"
+
+
+def _found(client: Any, name: str) -> Literal["none", "begun", "whole", "foreign"]:
+    """What is there under a gallery's name; what was begun was never acknowledged, or was being deleted."""
+    about = name + ABOUT
+    if not client.has_collection(about):
+        return "foreign" if client.has_collection(name) else "none"
+    if {field["name"] for field in client.describe_collection(about)["fields"]} != {"id", "vector", "about"}:
+        return "foreign"
+    if not client.has_collection(name) or not client.list_indexes(about):
+        return "begun"
+    client.load_collection(about)
+    lines = client.query(about, filter="id == 0", output_fields=["about"], consistency_level="Strong")
+    return "whole" if lines else "begun"
 
 
 def _split(location: str) -> tuple[str, str]:
@@ -341,7 +364,7 @@ def _make_images(client: Any, name: str, size: int) -> None:
     client.create_collection(name, schema=schema, index_params=index, consistency_level="Strong")
 
 
-def _make_about(client: Any, name: str, about: dict[str, Any]) -> None:
+def _make_about(client: Any, name: str) -> None:
     from pymilvus import DataType
 
     schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
@@ -351,5 +374,3 @@ def _make_about(client: Any, name: str, about: dict[str, Any]) -> None:
     index = client.prepare_index_params()
     index.add_index("vector", index_type="FLAT", metric_type="IP")
     client.create_collection(name, schema=schema, index_params=index, consistency_level="Strong")
-    client.insert(name, [{"id": 0, "vector": [1.0, 0.0], "about": about}])
-    client.flush(name)
