@@ -31,6 +31,7 @@ def script(monkeypatch):
         "practitioner",
         "ranking",
         "rerank",
+        "sr",
         "synthetic",
         "training",
     ):
@@ -238,3 +239,50 @@ def test_walkers_of_crops_are_tracked(script, monkeypatch):
     found = crops.tracked("iou", [crops.scene(0)])
     assert found["boxes"] > 100
     assert 0 <= found["switches"] < found["boxes"] / 20
+
+
+def test_super_resolution_is_measured_beside_the_network_alone(script, tmp_path, monkeypatch):
+    pytest.importorskip("transformers")
+    import numpy as np
+
+    from drfm.cli import main
+    from drfm.data.drawn import draw_person_image
+    from drfm.data.manifest import load_benchmark
+    from drfm.resolution.build import load
+    from drfm.resolution.network import new_network, save_network
+    from drfm.resolution.swin2sr import Swin2SR
+
+    for person in range(4):
+        folder = tmp_path / "people" / str(person)
+        folder.mkdir(parents=True)
+        for camera in (0, 1):
+            Image.fromarray(draw_person_image(person, camera, 0, 3)).save(folder / f"{camera}.png")
+    built = ["data", "build", str(tmp_path / "people"), "--kind", "folder-per-person"]
+    assert main([*built, "--out", str(tmp_path / "bench")]) == 0
+    network = new_network("small", 4, seed=1)
+    save_network(network, network.state_dict(), tmp_path / "model", {})
+    sr, out = script("sr"), tmp_path / "sr.json"
+    words = ["sr.py", str(tmp_path / "bench"), "--model", str(tmp_path / "model"), "--repeats", "1"]
+    monkeypatch.setattr(sys, "argv", [*words, "--size", "32x16", "--out", str(out)])
+    sr.main()
+    found = json.loads(out.read_text())
+    assert found["images"] > 0
+    rates = found["images_per_second"]
+    assert found["share"] == pytest.approx(rates["pipeline"] / rates["network"])
+    assert set(found["seconds"]) == {"network", "pipeline"}
+    # Both sides compute the same pixels.
+    entries = [e for e in load_benchmark(tmp_path / "bench").train if e.resolution == "lr"]
+    resolver = Swin2SR(str(tmp_path / "model"), 4, "cpu")
+    given = {size: len(rows) for size, rows in _by_size(resolver, map(load, entries)).items()}
+    ready = sr.batches(entries, resolver)
+    assert {tuple(batch.shape[2:]): len(batch) for batch in ready} == given
+    first = load(entries[0])
+    pixels = (ready[0][0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    assert np.array_equal(pixels[: first.shape[0], : first.shape[1]], first)
+
+
+def _by_size(resolver, images):
+    found = {}
+    for image in images:
+        found.setdefault(resolver.magnifier.padded(image), []).append(image)
+    return found
