@@ -4,6 +4,7 @@ What happens to an image is drawn on the CPU as numbers between 0 and 1, so it d
 generator alone and not on the device, and one draw can serve two images of different size.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import numba
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from drfm.config import AugmentConfig
-from drfm.learning.resident import Store
+from drfm.learning.resident import Store, sent
 from drfm.models.inputs import MEAN, STD
 
 REFERENCE_HEIGHT = 256
@@ -113,9 +114,9 @@ def apply_plan(store: Store, rows: npt.NDArray[np.int64], todo: Plan, device: to
         crop is black.
     """
     if isinstance(store, Tensor):
-        return transform(store[torch.from_numpy(rows).to(device, non_blocking=True)], todo)
+        return transform(store[sent(rows, device)], todo)
     if device.type != "cpu":
-        return transform(_sent(np.asarray(store)[rows], device), todo)
+        return transform(sent(np.asarray(store)[rows], device), todo)
     count, height, width, _ = store.shape
     source = np.asarray(store).reshape(count, height, 3 * width)
     out = np.empty((len(rows), height, 3 * width), dtype=np.float32)
@@ -124,17 +125,11 @@ def apply_plan(store: Store, rows: npt.NDArray[np.int64], todo: Plan, device: to
     return torch.from_numpy(out).view(len(rows), height, width, 3).permute(0, 3, 1, 2)
 
 
-def _sent(images: npt.NDArray[np.uint8], device: torch.device) -> Tensor:
-    """The images on ``device``; through pinned memory, so that a GPU's work goes on meanwhile."""
-    held = torch.from_numpy(images)
-    return (held.pin_memory() if device.type == "cuda" else held).to(device, non_blocking=True)
-
-
 def transform(images: Tensor, todo: Plan) -> Tensor:
     """The same on ``(B, H, W, 3)`` uint8 images of any device, in tensor operations."""
     device = images.device
     count, height, width, _ = images.shape
-    flip, shift, box = (part.to(device, non_blocking=True) for part in todo)
+    flip, shift, box = (sent(part, device) for part in todo)
     y, x = torch.arange(height, device=device), torch.arange(width, device=device)
     source_y, source_x = y + shift[:, :1], x + shift[:, 1:]
     inside_y = (source_y >= 0) & (source_y < height)
@@ -145,11 +140,17 @@ def transform(images: Tensor, todo: Plan) -> Tensor:
         image, source_y.clamp(0, height - 1)[:, :, None], source_x.clamp(0, width - 1)[:, None, :]
     ]
     cropped = cropped * (inside_y[:, :, None] & inside_x[:, None, :]).unsqueeze(3)
-    scale, offset, fill = (torch.from_numpy(numbers).to(device) for numbers in _scaling())
+    scale, offset, fill = _scaling_on(device)
     result = cropped.to(torch.float32) * scale + offset
     top, left, bottom, right = box.T.unsqueeze(2)
     erased = ((y >= top) & (y < bottom))[:, :, None] & ((x >= left) & (x < right))[:, None, :]
     return torch.where(erased.unsqueeze(3), fill, result).permute(0, 3, 1, 2)
+
+
+@functools.cache
+def _scaling_on(device: torch.device) -> tuple[Tensor, ...]:
+    """Made once: numbers that go from Python to a GPU wait for all that it still has to do."""
+    return tuple(torch.from_numpy(numbers).to(device) for numbers in _scaling())
 
 
 def _scaling() -> tuple[npt.NDArray[np.float32], ...]:

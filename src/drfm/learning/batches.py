@@ -11,7 +11,7 @@ from drfm.config import AugmentConfig
 from drfm.learning.augment import Draws, Plan, apply_plan, draw, nothing, plan
 from drfm.learning.batch import BOTH, Batch, View
 from drfm.learning.blur import blur, draw_radii, erase
-from drfm.learning.resident import Images, Store
+from drfm.learning.resident import Images, Store, sent
 from drfm.resolution.pairs import PairSet
 
 
@@ -64,7 +64,7 @@ def make_batch(
             whole = chosen._replace(box=torch.zeros_like(chosen.box))
             made.append(erase(blur(_images(held, which, mine, whole, device), radii), chosen.box))
     repeats = int(np.unique(rows, return_counts=True)[1].max(initial=0))
-    return Batch(rows=torch.from_numpy(rows).to(device), images=tuple(made), repeats=repeats)
+    return Batch(rows=sent(rows, device), images=tuple(made), repeats=repeats)
 
 
 def _images(
@@ -82,5 +82,5 @@ def _images(
         apply_plan(store, rows[mine], Plan(*(part[mine] for part in todo)), device)
         for store, mine in zip(stores, chosen, strict=True)
     ]
-    back = torch.from_numpy(np.argsort(np.concatenate(chosen))).to(device)
+    back = sent(np.argsort(np.concatenate(chosen)), device)
     return torch.cat(parts)[back].contiguous(memory_format=torch.channels_last)

@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from drfm.learning.augment import ERASED_VALUE, REFERENCE_HEIGHT
+from drfm.learning.resident import sent
 
 RADII = (0.1, 2.0)
 """Range of the standard deviation in pixels, at an input of 256 rows; scaled with the input height."""
@@ -27,7 +28,7 @@ def blur(images: Tensor, radii: Tensor) -> Tensor:
     count, channels, height, width = images.shape
     if count == 0 or not (radii > 0).any():
         return images
-    sigma = (radii * (height / REFERENCE_HEIGHT)).to(images).clamp(min=1e-3)
+    sigma = sent(radii * (height / REFERENCE_HEIGHT), images.device).to(images.dtype).clamp(min=1e-3)
     reach = min(max(1, int(3 * RADII[1] * height / REFERENCE_HEIGHT)), height - 1, width - 1)
     offset = torch.arange(-reach, reach + 1, device=images.device)
     kernel = torch.softmax(-((offset / sigma.unsqueeze(1)) ** 2) / 2, dim=1)
@@ -42,7 +43,7 @@ def blur(images: Tensor, radii: Tensor) -> Tensor:
 
 def erase(images: Tensor, boxes: Tensor) -> Tensor:
     """Fill ``(B, 4)`` boxes (top, left, bottom, right; empty for none) of ``(B, 3, H, W)`` images."""
-    top, left, bottom, right = boxes.to(images.device).T.unsqueeze(2)
+    top, left, bottom, right = sent(boxes, images.device).T.unsqueeze(2)
     y, x = (torch.arange(size, device=images.device) for size in images.shape[2:])
     inside = ((y >= top) & (y < bottom))[:, :, None] & ((x >= left) & (x < right))[:, None, :]
     return torch.where(inside.unsqueeze(1), images.new_tensor(ERASED_VALUE).view(1, 3, 1, 1), images)

@@ -1,6 +1,7 @@
 """Images of a pair table that lie on the training device as bytes."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -66,6 +67,14 @@ class Images:
 
     def _all(self, source: Source) -> tuple[npt.NDArray[np.uint8], ...]:
         return self._pairs.stores(source) + self._pairs.others(source)
+
+
+def sent(values: Tensor | npt.NDArray[Any], device: torch.device) -> Tensor:
+    """The same values on ``device``; a GPU fetches them while it works, and nobody waits."""
+    held = values if isinstance(values, Tensor) else torch.from_numpy(values)
+    if device.type == "cuda" and held.device.type == "cpu":
+        held = held.pin_memory()
+    return held.to(device, non_blocking=True)
 
 
 def _bytes(stores: dict[int, npt.NDArray[np.uint8]]) -> int:
