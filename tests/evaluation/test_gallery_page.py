@@ -40,6 +40,13 @@ def test_little_is_enough():
     assert "image &lt;0&gt;" in gallery_page("Two", vectors(2), names(2))
 
 
+def test_unknown_heights_are_left_out():
+    html = gallery_page("Some", vectors(4), names(4), heights=[0, 30, 50, 0])
+    assert "native heights from 30 to 50" in html
+    assert "native heights" not in gallery_page("None", vectors(4), names(4), heights=[0] * 4)
+    assert "A ring is" not in html
+
+
 def test_nearest_neighbours_are_those_of_a_plain_loop():
     rows = vectors(40)
     near, own, similarity = _neighbours(rows, 0)

@@ -35,7 +35,8 @@ def test_lost_files_are_told_and_the_others_shown(tmp_path, lost):
     for number in range(lost):
         (tmp_path / f"{number}.png").unlink()
     html = report_gallery(location, tmp_path / "page.html").read_text()
-    assert f"{lost} of 12 images are not where they were" in html
+    assert f"{lost} of 12 images cannot be read" in html
+    assert ("native heights from 16 to 16" in html) == (lost < 12)
     assert ("data:image" in html) == (lost < 12)
 
 
@@ -43,6 +44,16 @@ def test_a_file_that_is_no_image_any_more_does_not_stop_the_page(tmp_path):
     location = filled(tmp_path, 3)
     (tmp_path / "1.png").write_bytes(b"no pixels")
     assert "data:image" in report_gallery(location, tmp_path / "page.html").read_text()
+
+
+def test_the_map_can_be_coloured_by_camera_person_and_resolution(tmp_path):
+    location = filled(tmp_path, 12)
+    for number, height in enumerate((31, 32, 63, 64, 127, 128)):
+        Image.new("RGB", (8, height), "teal").save(tmp_path / f"{number}.png")
+    html = report_gallery(location, tmp_path / "page.html").read_text()
+    assert "coloured by camera or person or resolution" in html
+    for words in ("1 to 31 rows", "32 to 63 rows", "64 to 127 rows", "128 rows and more"):
+        assert words in html
 
 
 def test_an_empty_gallery_is_refused(tmp_path):

@@ -41,7 +41,7 @@ def gallery_page(
         names: N names.
         fields: what is known of the images, such as ``camera`` or ``person``, to N words; ``""`` for unknown.
             Those with more than one value colour the map, four at most.
-        heights: ``(N,)`` native heights in pixels.
+        heights: ``(N,)`` native heights in pixels, 0 for unknown.
         blurry: ``(N,)`` true for low-resolution captures.
         picture: gives the ``(H, W, 3)`` uint8 image of a row; without it no image is shown.
         notes: sentences for the top of the page.
@@ -61,12 +61,18 @@ def gallery_page(
             raise DrfmError(f"{name}: {len(values)} entries for {count} images; give one each")
     if blurry is not None:
         fields["resolution"] = ["blurry" if value else "sharp" for value in low]
+    if tall is not None:
+        tall = tall[tall > 0] if (tall > 0).any() else None
     near, rows, similarity = _neighbours(vectors, seed)
     body = [
         f"<h1>{escape(title)}</h1>",
         _tiles(vectors, fields, tall),
         section("What to keep in mind", "", unordered([*notes, *_NOTES])),
-        section("Map of the images", _MAP, _map(vectors, names, fields, low, seed)),
+        section(
+            "Map of the images",
+            _MAP if blurry is None else f"{_MAP} {_RINGS}",
+            _map(vectors, names, fields, low, seed),
+        ),
         section("Sizes", "", _histogram("Native heights", tall, "pixels") if tall is not None else ""),
         section(
             "Neighbours", _NEAR, _histogram("Similarity of the nearest other image", similarity, "cosine")
@@ -81,10 +87,10 @@ _NOTES = (
     "What is shown here are images of people. Keep the page as you keep the images.",
 )
 _MAP = (
-    "Each point is an image, and images that the model takes for alike lie together; a ring is a blurry "
-    "capture, a full dot a sharp one. Distances between islands, and their sizes, mean little: the map is "
-    "made by t-SNE."
+    "Each point is an image, and images that the model takes for alike lie together. Distances between "
+    "islands, and their sizes, mean little: the map is made by t-SNE."
 )
+_RINGS = "A ring is a blurry capture, a full dot a sharp one."
 _NEAR = "How similar the nearest other image of the gallery is. Values close to 1 are copies or bursts."
 _ALIKE = (
     "The pairs of the highest similarity: copies, bursts, or two persons whom the model cannot tell apart."
