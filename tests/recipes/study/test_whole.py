@@ -86,12 +86,16 @@ def test_the_command_tells_what_failed_and_does_nothing_twice(tiny, bench, tmp_p
         (model,) = out.glob("*/good/seed1/model/model.safetensors")
         kept.append((model.stat().st_mtime_ns, (model.parents[2] / "seed1.log").stat().st_mtime_ns))
     assert kept[0] == kept[1], "what was finished was trained again"
+    page = (out / "report.html").read_text()
+    (out / "report.html").unlink()
+    assert main(["study", "report", str(tmp_path / "grid.yaml"), str(bench), "--out", str(out)]) == 0
+    assert (out / "report.html").read_text() == page
 
 
 def test_the_command_refuses_in_a_line(bench, tmp_path, capsys):
     out = ["--out", str(tmp_path / "out")]
     for words, line in (
-        (["table2"], "drfm study run: no benchmark named"),
+        (["table2"], "drfm study: no benchmark named"),
         (["table9", str(bench)], "study = table9: no such study"),
         (["table2", str(bench), str(bench)], "there is another benchmark of the name"),
         (["table2", str(bench), "--at-once", "0"], "--at-once = 0: give 1 or more"),
@@ -101,6 +105,12 @@ def test_the_command_refuses_in_a_line(bench, tmp_path, capsys):
         said = capsys.readouterr().err.strip()
         assert line in said
         assert len(said.splitlines()) == 1
+    assert main(["study", "report", "table2", str(bench), *out]) == 2
+    assert "no such folder; --out is the folder that `drfm study run` wrote" in capsys.readouterr().err
+    (tmp_path / "out").mkdir()
+    assert main(["study", "report", "table2", str(bench), *out]) == 0
+    assert "0 of 24 runs are finished" in (tmp_path / "out" / "report.html").read_text()
+    capsys.readouterr()
     assert main(["study", "list"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == study_names()
 
