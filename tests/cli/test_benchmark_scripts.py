@@ -137,7 +137,7 @@ def test_every_part_of_training_is_measured(script, tmp_path, monkeypatch, parts
     found = json.loads(out.read_text())
     if "processes" in parts:
         assert found["batches 256x128"]["images_per_second"] > 0
-        assert found["processes"]["ratio"] > 0
+        assert found["processes"]["ratio"] > 0 and found["processes"]["ratio_apart"] > 0
         return
     case = found["cases"]["efficientnet_lite0 32x16"]
     assert case["step"]["ratio"] > 0

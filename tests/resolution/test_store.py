@@ -357,7 +357,7 @@ def test_bad_lists(entries, tmp_path):
 class Inverting:
     """Stands for a network: magnifies by repetition and inverts."""
 
-    name, light = "inverting", False
+    name, light, apart = "inverting", False, False
 
     def __init__(self, checksum="a"):
         self.checksum, self.batches = checksum, []

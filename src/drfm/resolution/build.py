@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -216,9 +217,11 @@ def finish(recipe: Recipe, results: Sequence[Rendered], network: SuperResolver, 
         return key, hr_space(result[1], capture, rate, options)
 
     with progress_bar("super-resolution", len(todo)) as bar:
-        # Resized by threads, so that a fast network does not wait for it.
         large = network.stream([capture for _, (capture, _) in todo])
-        for key, image in ahead(reduced, large, workers=RESIZERS, depth=2 * RESIZERS):
+        # Resized by threads, so that a fast network does not wait for it. One on this processor uses all its
+        # cores: a thread beside it takes one of them, and the others wait for that one.
+        threads = partial(ahead, workers=RESIZERS, depth=2 * RESIZERS)
+        for key, image in (threads if network.apart else map)(reduced, large):
             finished.add(key, image)
             bar.advance()
     for (result, row), (_, _, key) in zip(places, images, strict=True):

@@ -21,6 +21,7 @@ class SuperResolver(Protocol):
         name: short name, as in ``images.sr``.
         light: cheap enough, and picklable, to run inside the processes that decode images;
             a network says False and runs in the parent process, in batches.
+        apart: it computes on a device of its own, and leaves the processor's cores to others meanwhile.
     """
 
     @property
@@ -30,6 +31,10 @@ class SuperResolver(Protocol):
     @property
     def light(self) -> bool:
         """Whether worker processes may run it."""
+
+    @property
+    def apart(self) -> bool:
+        """Whether it computes on a device of its own."""
 
     def facts(self) -> Mapping[str, object]:
         """What identifies the output, as JSON values: ``sr``, ``sr_rate``, for a network ``sr_checksum``.
@@ -51,6 +56,7 @@ class Bicubic:
     rate: int
     name: str = "bicubic"
     light: bool = True
+    apart: bool = False
 
     def facts(self) -> Mapping[str, object]:
         """See :class:`SuperResolver`."""

@@ -50,7 +50,7 @@ class Magnifier:
     def __init__(self, network: Any, device: torch.device, *, residual: bool, versions: int = 1) -> None:
         self.network, self.device = network, device
         self.residual, self.versions = residual, versions
-        self._queues = device.type != "cpu"
+        self.apart = device.type != "cpu"
         self.rate, self.window = int(network.config.upscale), int(network.config.window_size)
 
     def __call__(self, images: Sequence[Pixels]) -> list[Pixels]:
@@ -71,14 +71,14 @@ class Magnifier:
         def prepared(part: list[int]) -> tuple[list[int], _Input]:
             return part, self._prepared([images[row] for row in part])
 
-        # The next batch is prepared while one is computed; a GPU also begins it before the last is fetched.
+        # A GPU computes one batch while the next is prepared, and begins it before the last is fetched.
         under_way: tuple[list[int], _Launched] | None = None
-        for part, given in ahead(prepared, parts, depth=1):
+        for part, given in ahead(prepared, parts, depth=1) if self.apart else map(prepared, parts):
             launched = self._launch(given)
             if under_way is not None:
                 yield from self._results(images, *under_way)
             under_way = part, launched
-            if not self._queues:
+            if not self.apart:
                 yield from self._results(images, *under_way)
                 under_way = None
         if under_way is not None:
@@ -114,8 +114,12 @@ class Magnifier:
             large = _turn_back(large, version)
             total = large if total is None else total + large
         assert total is not None
-        levels = ((total / self.versions).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
-        return _Launched(given, levels, torch.isfinite(total).all() if half else None)
+        finite = torch.isfinite(total).all() if half else None
+        # In place: large images in float32 are what costs time here, beside a small network.
+        if self.versions > 1:
+            total = total.div_(self.versions)
+        levels = total.clamp_(0, 1).mul_(255).round_().to(torch.uint8)
+        return _Launched(given, levels.permute(0, 2, 3, 1).contiguous(), finite)
 
     def _results(
         self, images: Sequence[Pixels], part: Sequence[int], launched: "_Launched"
@@ -129,7 +133,7 @@ class Magnifier:
             yield row, np.ascontiguousarray(large[place, :height, :width])
 
     def _tensor(self, images: Pixels) -> Tensor:
-        return torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2).to(torch.float32) / 255
+        return torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2).to(torch.float32).div_(255)
 
 
 class _Input(NamedTuple):
@@ -187,6 +191,7 @@ class Swin2SR:
             )
         chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         self.device = torch.device(chosen)
+        self.apart = self.device.type != "cpu"
         self._checksum = checksum(self.folder)
         self._magnifier: Magnifier | None = None
 
@@ -221,6 +226,8 @@ class Swin2SR:
 def _mirror(image: Pixels, height: int, width: int) -> Pixels:
     """Continue ``image`` by its mirror image to ``height`` x ``width``, several times where it is short."""
     below, right = height - image.shape[0], width - image.shape[1]
+    if not below and not right:
+        return image
     return np.pad(image, ((0, below), (0, right), (0, 0)), mode="symmetric")
 
 
