@@ -12,6 +12,7 @@ from drfm.files import write_atomic
 
 _MAGIC = b"DRFM1\n"
 _DIGEST = 32
+_HEAD = len(_MAGIC) + _DIGEST
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -20,10 +21,13 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     Raises:
         DrfmError: the disk is full or the folder cannot be written.
     """
+    # One buffer and views of it: a state can be a gigabyte, and a copy takes as long as a look at every byte.
     buffer = io.BytesIO()
+    buffer.write(_MAGIC + bytes(_DIGEST))
     torch.save(state, buffer)
-    payload = buffer.getvalue()
-    write_atomic(path, _MAGIC + hashlib.sha256(payload).digest() + payload)
+    with buffer.getbuffer() as whole:
+        whole[len(_MAGIC) : _HEAD] = hashlib.sha256(whole[_HEAD:]).digest()
+        write_atomic(path, whole)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -36,11 +40,10 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raw = path.read_bytes()
     except OSError as error:
         raise DrfmError(f"{path}: cannot be read ({error.strerror})") from None
-    head = len(_MAGIC) + _DIGEST
-    if not raw.startswith(_MAGIC) or len(raw) <= head:
+    if not raw.startswith(_MAGIC) or len(raw) <= _HEAD:
         raise DrfmError(f"{path}: is not a drfm checkpoint; delete it to start this run again")
-    payload = raw[head:]
-    if hashlib.sha256(payload).digest() != raw[len(_MAGIC) : head]:
+    payload = memoryview(raw)[_HEAD:]
+    if hashlib.sha256(payload).digest() != raw[len(_MAGIC) : _HEAD]:
         raise DrfmError(
             f"{path}: does not match its checksum (cut short or changed); delete it to start this run again"
         )
