@@ -137,7 +137,8 @@ def test_every_part_of_training_is_measured(script, tmp_path, monkeypatch, parts
     found = json.loads(out.read_text())
     if "processes" in parts:
         assert found["batches 256x128"]["images_per_second"] > 0
-        assert found["processes"]["ratio"] > 0 and found["processes"]["ratio_apart"] > 0
+        assert found["processes"]["ratio"] > 0
+        assert found["processes"]["ratio_apart"] > 0
         return
     case = found["cases"]["efficientnet_lite0 32x16"]
     assert case["step"]["ratio"] > 0
@@ -277,7 +278,8 @@ def test_super_resolution_is_measured_beside_the_network_alone(script, tmp_path,
     ready = sr.batches(entries, resolver)
     assert {tuple(batch.shape[2:]): len(batch) for batch, _ in ready} == given
     for batch, base in ready:  # a network of `drfm sr train` is a residual on interpolated images
-        assert base is not None and base.shape[2:] == (4 * batch.shape[2], 4 * batch.shape[3])
+        assert base is not None
+        assert base.shape[2:] == (4 * batch.shape[2], 4 * batch.shape[3])
     first = load(entries[0])
     pixels = (ready[0][0][0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
     assert np.array_equal(pixels[: first.shape[0], : first.shape[1]], first)
