@@ -25,15 +25,19 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def together(run: Path, epochs: int, count: int) -> None:
-    """Train in ``count`` processes."""
+def start_together(words: list[str], count: int) -> None:
+    """Run one command in ``count`` processes that know of each other; all must end well."""
     shared = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-    words = [sys.executable, str(SCRIPT), str(run), str(epochs), *WORDS]
     started = [
         subprocess.Popen(words, env={**os.environ, **shared, "RANK": str(rank), "OMP_NUM_THREADS": "1"})
         for rank in range(count)
     ]
     assert [process.wait(timeout=120) for process in started] == [0] * count
+
+
+def together(run: Path, epochs: int, count: int) -> None:
+    """Train in ``count`` processes."""
+    start_together([sys.executable, str(SCRIPT), str(run), str(epochs), *WORDS], count)
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -74,6 +78,24 @@ def test_a_run_goes_on_with_another_number_of_processes(alone, tmp_path):
     together(tmp_path, 1, 2)
     subprocess.run([sys.executable, str(SCRIPT), str(tmp_path), "2", *WORDS], check=True)
     assert_same_weights(alone, tmp_path)
+
+
+LEAVE = """
+import gc, weakref
+import torch.distributed as dist
+from drfm.engine.processes import joined
+with joined("cpu"):
+    import torch._dynamo  # Adam does at its first step
+    group = weakref.ref(dist.group.WORLD)
+    assert group() is not None
+gc.collect()
+assert group() is None, "the group and its threads outlive the run"
+"""
+
+
+def test_nothing_of_the_group_is_left_after_the_run():
+    """Threads that are left abort a process at its end, now and then."""
+    start_together([sys.executable, "-c", LEAVE], 2)
 
 
 def test_parts_cover_all_rows_in_order():

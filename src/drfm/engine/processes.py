@@ -6,6 +6,7 @@ gathered in the order of the batch; going back, each process keeps the gradient 
 """
 
 import hashlib
+import importlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -187,6 +188,9 @@ def joined(device: str) -> Iterator[tuple[Processes, str]]:
         alone = not dist.is_initialized()
         yield (Processes() if alone else Processes(dist.get_rank(), dist.get_world_size())), device
         return
+    # Its functions keep the group that exists when they are first imported, as Adam does at its first step;
+    # threads of a group that is never freed may abort the process at its end.
+    importlib.import_module("torch.distributed.nn.functional")
     gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
     own = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if gpu else device
     if gpu:
