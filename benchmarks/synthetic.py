@@ -4,7 +4,8 @@ z = person + a camera + b (person, camera) + c tracklet + d image, each drawn fr
 256-dimensional normal distribution with a power-law spectrum, is mapped to D
 dimensions, full-rank noise is added, and rows are normalised. ``early`` looks like
 the first epoch of training without labels (neighbours nearly random), ``hard`` like
-the middle, ``easy`` like the end.
+the middle, ``easy`` like the end. ``untrained`` is ``early`` with a large part that all
+images share, as features of a network with random weights have: cosines of 0.997 to 1.
 """
 
 from dataclasses import dataclass
@@ -27,12 +28,15 @@ class Regime:
     noise: float
     decay: float
     """Exponent of the power law that the latent dimensions' scales follow."""
+    common: float = 0.0
+    """Length of what all images share."""
 
 
 REGIMES = {
     "easy": Regime(0.35, 0.65, 0.45, 0.5, 0.3, 0.35),
     "hard": Regime(0.5, 1.1, 0.7, 0.6, 0.5, 0.35),
     "early": Regime(1.0, 1.0, 1.2, 1.2, 0.4, 0.75),
+    "untrained": Regime(1.0, 1.0, 1.2, 1.2, 0.4, 0.75, 60.0),
 }
 """Labels of 12,936 images (k1 20, k2 6, eps 0.6): 875 clusters and 146 outliers; 1,272, 2,196; 271, 9,776."""
 
@@ -83,7 +87,7 @@ def make_there(
         latent = sum(share * values[member[some]] for share, values, member in drawn)
         block = latent[:, : len(mixing)] @ mixing
         noise = torch.randn(block.shape, generator=generator, device=device)
-        block += strength.noise / size**0.5 * noise
+        block += strength.noise / size**0.5 * noise + strength.common / size**0.5
         features[some] = torch.nn.functional.normalize(block)
     return features
 
@@ -128,5 +132,6 @@ def make(count: int, regime: str = "easy", *, size: int = 2048, persons: int | N
         block = latent[start : start + 8192, : len(mixing)] @ mixing
         noise = random.standard_normal(block.shape, dtype=np.float32)
         block += np.float32(strength.noise / np.sqrt(size)) * noise
+        block += np.float32(strength.common / np.sqrt(size))
         features[start : start + 8192] = block / np.linalg.norm(block, axis=1, keepdims=True)
     return Made(features, person.astype(np.int64), camera.astype(np.int64))

@@ -12,7 +12,7 @@ import dense_oracle
 from made_rows import unit
 
 from drfm.errors import DrfmError
-from drfm.labels import device, rates, screening, sweep
+from drfm.labels import centring, device, rates, screening, sweep
 from drfm.labels.neighbours import k_nearest
 from drfm.labels.rates import Rates
 from drfm.labels.similarity import similarity, similarity_rows
@@ -65,6 +65,11 @@ def nearest(rows, k, method, **options):
     return found
 
 
+def seen(rows):
+    """Rows about their mean."""
+    return centring.about(rows, centring.mean_of(rows))
+
+
 def same(found, wanted):
     np.testing.assert_array_equal(found.index, wanted[0])
     np.testing.assert_array_equal(found.similarity, wanted[1])
@@ -113,7 +118,7 @@ def test_adversarial_rows_have_the_same_neighbours_and_ties_by_index(name, rank,
 @pytest.mark.parametrize("name", ["one constant row", "every row twice", "one cluster", "all outliers"])
 def test_directions_are_orthonormal_even_of_rows_that_repeat(name, product):
     rows = unit(np.repeat(ADVERSARIAL[name](np.random.default_rng(0)), 8, axis=1))
-    basis = screening.principal_directions(rows, 255, product).astype(np.float64)
+    basis = screening.principal_directions(seen(rows), 255, product).astype(np.float64)
     np.testing.assert_allclose(basis.T @ basis, np.eye(255), atol=1e-5)
 
 
@@ -133,7 +138,7 @@ def test_bounds_in_a_subspace_over_several_blocks(monkeypatch):
     monkeypatch.setattr(sweep, "CELL", 32)
     rows = clustered(700, 48)[np.random.default_rng(0).permutation(700)]
     found = k_nearest(rows, 9, method="screened")
-    assert found.facts["rank"] in (17, 48)
+    assert found.facts["rank"] in (19, 50)
     same(found, expected(rows, 9))
     part = k_nearest(rows, 9, method="screened", row_range=(130, 411))
     same(part, tuple(x[130:411] for x in expected(rows, 9)))
@@ -141,24 +146,85 @@ def test_bounds_in_a_subspace_over_several_blocks(monkeypatch):
     same(k_nearest(rows, 9, method="screened", queries=asked), expected(rows, 9, asked))
 
 
+def nearly_equal(count, size=64, spread=0.03, seed=0):
+    """Clusters in a narrow cone, as features of a network that has not learned yet."""
+    return unit(np.linspace(1, 2, size) * size**-0.5 + spread * clustered(count, size, seed=seed))
+
+
+ROWS = {
+    "clustered": lambda count, seed=0: clustered(count, seed=seed),
+    "nearly equal": lambda count, seed=0: nearly_equal(count, seed=seed),
+    "all but equal": lambda count, seed=0: nearly_equal(count, spread=1e-3, seed=seed),
+    "nearly equal but one": lambda count, seed=0: np.concatenate(
+        [nearly_equal(count - 1, seed=seed), clustered(1, seed=seed)]
+    ),
+}
+
+
+def exact_similarities(asked, rows):
+    return asked.astype(np.float64) @ rows.astype(np.float64).T
+
+
 @pytest.mark.parametrize("product", ["numpy float32", "torch float32", "torch bfloat16"])
 @pytest.mark.parametrize("rank", [None, 8, 30])
-def test_bounds_are_never_below_the_similarity(product, rank):
-    rows = clustered(300, 64)
-    basis = None if rank is None else screening.principal_directions(rows, rank, product)
-    screen = screening.make_screen(rows, basis, product)
-    bounds = screen.bounds(slice(None), screen, slice(None))
-    exact = (rows.astype(np.float64) @ rows.astype(np.float64).T).astype(np.float32)
-    assert (bounds >= screen.least(exact)).all()
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(("kind", "other"), [*((k, k) for k in ROWS), ("nearly equal", "clustered")])
+def test_bounds_are_never_below_the_similarity(product, rank, sign, kind, other):
+    rows, asked = ROWS[kind](300), ROWS[other](100, seed=1)
+    about = seen(rows)
+    basis = None if rank is None else screening.principal_directions(about, rank, product)
+    screen = screening.make_screen(about, basis, product)
+    screen_asked = screening.make_screen(centring.about(asked, about.centre), basis, product)
+    if sign < 0:
+        screen_asked = screen_asked.opposite(basis is not None)
+    bounds = screen_asked.bounds(slice(None), screen, slice(None))
+    exact = (sign * exact_similarities(asked, rows)).astype(np.float32)
+    limit = screening.limit(screen_asked, screen, sign * about.shift)
+    assert (bounds >= limit.least(exact)).all()
 
 
-def test_short_integers_keep_to_their_error():
-    rows = np.concatenate([clustered(200, 64), np.eye(64, dtype=np.float32)])
-    short, error = screening.shorten(rows)
+@pytest.mark.parametrize("product", ["numpy float32", "torch bfloat16"])
+def test_bounds_of_nearly_equal_rows_are_as_tight_as_those_of_others(product):
+    shares = []
+    for rows in (clustered(300), nearly_equal(300)):
+        about = seen(rows)
+        screen = screening.make_screen(about, None, product)
+        tenth = np.sort(exact_similarities(rows, rows).astype(np.float32), axis=1)[:, -10:-9]
+        least = screening.limit(screen, screen, about.shift).least(tenth)
+        shares.append((screen.bounds(slice(None), screen, slice(None)) >= least).mean())
+    assert shares[1] < 1.5 * shares[0] < 0.2
+
+
+@pytest.mark.parametrize("kind", list(ROWS))
+def test_short_integers_keep_to_their_error(kind):
+    rows = np.concatenate([ROWS[kind](200), np.eye(64, dtype=np.float32)[: 64 * (kind == "clustered")]])
+    about = seen(rows)
+    short, error = screening.shorten(about)
     products = short.astype(np.int64) @ short.astype(np.int64).T
     assert np.abs(products).max() < 2**31
-    exact = rows.astype(np.float64) @ rows.astype(np.float64).T
-    assert np.abs(products / screening.SHORT_SCALE**2 - exact).max() <= error
+    found = products * (about.reach / screening.SHORT_SCALE) ** 2
+    offset = about.offset.astype(np.float64)
+    found += offset[:, None] + offset + about.shift
+    error = 2 * error * about.reach + error**2 + 8 * screening.UNIT * (about.reach**2 + 2 * about.lift + 1)
+    assert np.abs(found - exact_similarities(rows, rows)).max() <= error
+    assert error < 2e-3 * about.reach**2 + 1e-6
+
+
+@pytest.mark.parametrize("kind", ["clustered", "nearly equal"])
+def test_half_precision_decides_nearly_equal_rows_too(kind, monkeypatch):
+    monkeypatch.setattr(device, "_kind", lambda rows: torch.float16)
+    rows = ROWS[kind](600)
+    found = k_nearest(torch.from_numpy(rows), 9, method="device")
+    same(found, expected(rows, 9))
+    assert found.facts["slow_rows"] == 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("kind", list(ROWS))
+def test_nearly_equal_rows_have_the_same_neighbours(kind, method):
+    rows, asked = ROWS[kind](400), clustered(50, seed=3)
+    same(nearest(rows, 9, method), expected(rows, 9))
+    same(nearest(rows, 9, method, queries=asked), expected(rows, 9, asked))
 
 
 @settings(max_examples=25, deadline=None)

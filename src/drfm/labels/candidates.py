@@ -125,9 +125,13 @@ def choose(bounds: Any, target: Any, pool: Any, index: Any, best: Any) -> None:
 
 
 @numba.njit(cache=True, nogil=True)
-def floors(first: int, last: int, chosen: Any, short_asked: Any, short_rows: Any, scale: Any, error: Any,
-           k: int, floor: Any) -> None:  # fmt: skip
-    """What the k-th similarity of each list is at least, from the rows ``chosen`` for it."""
+def floors(first: int, last: int, chosen: Any, short_asked: Any, short_rows: Any, offset_asked: Any,
+           offset_rows: Any, scale: float, least: float, k: int, floor: Any) -> None:  # fmt: skip
+    """What the k-th similarity of each list is at least, from the rows ``chosen`` for it.
+
+    A similarity is at least ``least`` above the product of the 16-bit rows, times ``scale``, and
+    both offsets.
+    """
     width = chosen.shape[1]
     product = np.empty(width + 4, np.int32)
     index, value = np.empty(k, np.int32), np.empty(k, np.float32)
@@ -139,20 +143,22 @@ def floors(first: int, last: int, chosen: Any, short_asked: Any, short_rows: Any
         value[:] = -np.inf
         products(short_asked[i], short_rows, 0, chosen[i], held, product)
         for c in range(held):
-            insert(np.float32(product[c]) * scale - error, chosen[i, c], index, value)
+            row = chosen[i, c]
+            near = product[c] * scale + (offset_asked[i] + np.float64(offset_rows[row])) + least
+            insert(np.float32(near), row, index, value)
         floor[i] = value[k - 1]
 
 
 @numba.njit(cache=True, nogil=True)
-def scan(bounds: Any, slack: Any, relative: Any, asked: Any, rows: Any, short_asked: Any, short_rows: Any,
-         scale: Any, error: Any, row_start: int, column_start: int, mirrored: Any, limits: Any, floor: Any,
-         exact: Any) -> Any:  # fmt: skip
+def scan(bounds: Any, slack: float, relative: float, asked: Any, rows: Any, short_asked: Any, short_rows: Any,
+         offset_asked: Any, offset_rows: Any, scale: float, most: float, row_start: int, column_start: int,
+         mirrored: Any, limits: Any, floor: Any, exact: Any) -> Any:  # fmt: skip
     """Exact similarities of the pairs of a block that its bounds cannot rule out.
 
     ``bounds`` are the ``(A, B)`` products of codes of a block that begins at ``row_start`` and
-    ``column_start``; see ``Screen`` for ``slack`` and ``relative``. ``scale`` turns products of the
-    16-bit rows into similarities, off by ``error`` at most. With ``mirrored`` a pair serves its column
-    too, which wants products from ``limits`` on, and only columns not before the row are looked at.
+    ``column_start``; see ``Limit`` for ``slack`` and ``relative``. A similarity is at most ``most`` above
+    the product of the 16-bit rows, times ``scale``, and both offsets. With ``mirrored`` a pair serves its
+    column too, which wants products from ``limits`` on, and only columns not before the row are looked at.
     A list's k-th similarity is known to be ``floor`` at least. Other threads may raise ``exact`` meanwhile:
     an old value only lets more pairs through.
 
@@ -170,15 +176,15 @@ def scan(bounds: Any, slack: Any, relative: Any, asked: Any, rows: Any, short_as
         begin = max(0, i - column_start) if mirrored else 0
         own = max(exact[i, k - 1], floor[i])
         low = own - slack
-        low -= relative * min(abs(low), np.float32(2))
-        held = _passing(bounds[a], low, limits, begin, passed)
+        low -= relative * min(abs(low), 2.0)
+        held = _passing(bounds[a], np.float32(low), limits, begin, passed)
         looked += held
         products(short_asked[i], short_rows, column_start, passed, held, product)
         row, column, value = grown(row, size + held), grown(column, size + held), grown(value, size + held)
         for c in range(held):
             j = column_start + passed[c]
             wanted = min(own, max(exact[j, k - 1], floor[j])) if mirrored else own
-            if np.float32(product[c]) * scale + error < wanted:
+            if product[c] * scale + (offset_asked[i] + np.float64(offset_rows[j])) + most < wanted:
                 continue
             s = similarity(asked[i], rows[j])
             if s >= wanted:

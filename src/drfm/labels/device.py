@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,14 @@ ROWS = 1024
 COLUMNS = 65536
 HALF_ROUNDING = 2.0**-10
 """Relative rounding error of a float16 number, whichever way it rounds."""
+HALF_LEAST = 2.0**-23
+"""The same of a number too small for its range, as it is."""
+NEAREST = 2.0**-10
+"""Unit of lengths at least, so that nothing leaves the range of float16."""
+PAD = 8
+"""Columns that offsets take in codes, of which six are zero: products like multiples of eight."""
+SPAN = 8192
+"""Rows that are coded at a time."""
 
 
 def k_nearest_on_device(
@@ -30,9 +39,9 @@ def k_nearest_on_device(
 ) -> Neighbours:
     """:func:`drfm.labels.neighbours.k_nearest` in PyTorch alone, with the same result to the bit.
 
-    On a GPU products are computed in float16, whose error is bounded by the measured rounding of the
-    rows; unit vectors do not leave its range. The best k + 32 are rescored with the exact similarity, and
-    rows that they cannot decide get eight times as many, in the end all rows.
+    On a GPU products of rows about their mean (:mod:`drfm.labels.centring`) are computed in float16, whose
+    error is bounded by the measured rounding of the rows. The best k + 32 are rescored with the exact
+    similarity, and rows that they cannot decide get eight times as many, in the end all rows.
 
     Raises:
         DrfmError: features that are not finite or not of unit length, k below 1, or a bad range.
@@ -45,20 +54,21 @@ def k_nearest_on_device(
     if k < 1:
         raise DrfmError(f"k = {k}: give 1 or more neighbours")
     k = min(k, len(rows))
-    kind = _kind(rows)
-    codes = rows.to(kind)
-    error = _error(rows, asked, kind)
+    facts = {"method": "device", "product": str(_kind(rows)), "slow_rows": 0}
     index = np.empty((len(asked), k), np.int32)
     exact = np.empty((len(asked), k), np.float32)
+    if not index.size:
+        return Neighbours(index, exact, facts)
+    base = _Base.of(rows, _kind(rows))
     slow = 0
     with _whole_sums():
-        for start in range(0, len(asked) if k else 0, ROWS):
+        for start in range(0, len(asked), ROWS):
             part = asked[start : start + ROWS]
-            values, order, again = _decided(part, rows, codes, k, min(len(rows), k + EXTRA), error)
+            values, order, again = _decided(part, base, k, min(len(rows), k + EXTRA))
             slow += again
             index[start : start + ROWS] = order.cpu().numpy()
             exact[start : start + ROWS] = values.cpu().numpy()
-    return Neighbours(index, exact, {"method": "device", "product": str(kind), "slow_rows": slow})
+    return Neighbours(index, exact, facts | {"slow_rows": slow})
 
 
 def _kind(rows: Tensor) -> torch.dtype:
@@ -66,15 +76,91 @@ def _kind(rows: Tensor) -> torch.dtype:
     return torch.float16 if rows.is_cuda else torch.float32
 
 
-def _error(rows: Tensor, asked: Tensor, kind: torch.dtype) -> float:
-    """How far a product of two codes can be from the similarity of their rows."""
-    error = 4 * (rows.shape[1] + 4) * screening.UNIT
-    if kind == torch.float32:
-        return error
-    lost = 0.0
-    for part in (part for side in (rows, asked) for part in torch.split(side, 8192) if len(part)):
-        lost = max(lost, float((part.to(kind).float() - part).norm(dim=1).max()))
-    return error + 2.02 * lost * (1.001 + lost) + HALF_ROUNDING * (1.001 + lost) ** 2
+@dataclass(frozen=True)
+class _Coded:
+    """Rows about a centre, in units of the reach, as products are made of them.
+
+    Attributes:
+        codes: ``(n, D + PAD)`` in the precision of products: differences, offsets in two pieces, zeros.
+        offset: ``(n,)`` float64, in units of a similarity.
+        longest: length of a difference at most.
+        lift: largest magnitude of an offset.
+        lost: what rounding took from a difference, and from an offset, at most.
+    """
+
+    codes: Tensor
+    offset: Tensor
+    longest: float
+    lift: float
+    lost: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class _Base:
+    """The rows that are searched, and where they are seen from.
+
+    Attributes:
+        rows: ``(N, D)`` float32 as they are.
+        kind: precision of products.
+        centre: ``(D,)`` float32, the mean of the rows.
+        square: inner product of the centre with itself.
+        reach: the unit of lengths, at least ``NEAREST``: the distance of the farthest row.
+        coded: the rows about the centre.
+    """
+
+    rows: Tensor
+    kind: torch.dtype
+    centre: Tensor
+    square: float
+    reach: float
+    coded: _Coded
+
+    @classmethod
+    def of(cls, rows: Tensor, kind: torch.dtype) -> "_Base":
+        """The rows about their mean."""
+        parts = torch.split(rows, SPAN)
+        total = torch.stack([part.double().sum(0) for part in parts]).sum(0)
+        centre = (total / len(rows)).float()
+        reach = max(NEAREST, *(float((part - centre).norm(dim=1).max()) for part in parts))
+        square = float(centre.double() @ centre.double())
+        coded = _coded(rows, kind, centre, square, reach)
+        return cls(rows, kind, centre, square, reach, coded)
+
+    def asked(self, part: Tensor) -> tuple[Tensor, Tensor, float]:
+        """Codes of rows to search for, what their products lack of similarities, and the error of the sum."""
+        own, base = _coded(part, self.kind, self.centre, self.square, self.reach), self.coded
+        codes = own.codes.clone()
+        codes[:, -PAD] = codes[:, -PAD + 1] = 1  # to meet the offset of the other side
+        largest = 1.001 * (own.longest * base.longest + base.lift)
+        lost, (base_lost, lift_lost) = own.lost[0], base.lost
+        error = lost * base.longest + own.longest * base_lost + lost * base_lost + lift_lost
+        error += 4 * (codes.shape[1] + 8) * screening.UNIT * largest
+        if self.kind != torch.float32:
+            error += HALF_ROUNDING * largest + HALF_LEAST
+        return codes, own.offset + self.square, 1.01 * self.reach**2 * error + 8 * screening.UNIT
+
+    def similar(self, products: Tensor, lacking: Tensor) -> Tensor:
+        """About the similarities, in float64, of products of codes with those that were :meth:`asked`."""
+        return products.double() * self.reach**2 + lacking
+
+
+def _coded(rows: Tensor, kind: torch.dtype, centre: Tensor, square: float, reach: float) -> _Coded:
+    codes = rows.new_zeros((len(rows), rows.shape[1] + PAD), dtype=kind)
+    offset = rows.new_zeros(len(rows), dtype=torch.float64)
+    found = []
+    for start in range(0, len(rows), SPAN):
+        span = slice(start, start + SPAN)
+        difference = (rows[span] - centre) / reach
+        offset[span] = rows[span].double() @ centre.double() - square
+        lift = (offset[span] / reach**2).float()
+        codes[span, :-PAD] = difference
+        codes[span, -PAD] = lift
+        codes[span, -PAD + 1] = lift - codes[span, -PAD].float()
+        lost = (codes[span, :-PAD].float() - difference).norm(dim=1).max()
+        missed = (codes[span, -PAD].float() + codes[span, -PAD + 1].float() - lift).abs().max()
+        found.append(torch.stack([difference.norm(dim=1).max(), lift.abs().max(), lost, missed]))
+    longest, lift, lost, missed = torch.stack(found).max(0).values.tolist()
+    return _Coded(codes, offset, 1.001 * longest, lift, (1.001 * lost, missed))
 
 
 @contextlib.contextmanager
@@ -89,21 +175,20 @@ def _whole_sums() -> Iterator[None]:
         matmul.allow_fp16_reduced_precision_reduction = before
 
 
-def _decided(
-    part: Tensor, rows: Tensor, codes: Tensor, k: int, width: int, error: float
-) -> tuple[Tensor, Tensor, int]:
+def _decided(part: Tensor, base: _Base, k: int, width: int) -> tuple[Tensor, Tensor, int]:
     """The exact best k of each row of ``part``, and how many needed more than ``width`` candidates."""
-    near, which = _best(part.to(codes.dtype), codes, width)
-    values, order = _sorted(part, rows, which, k)
-    if width >= len(rows):
+    codes, lacking, error = base.asked(part)
+    products, which = _best(codes, base.coded.codes, width)
+    values, order = _sorted(part, base.rows, which, k)
+    if width >= len(base.rows):
         return values, order, 0
-    doubtful = torch.nonzero(near[:, -1] + error >= values[:, -1])[:, 0]
-    wider = min(len(rows), GROWTH * width)
+    doubtful = torch.nonzero(base.similar(products[:, -1], lacking) + error >= values[:, -1])[:, 0]
+    wider = min(len(base.rows), GROWTH * width)
     if len(doubtful) and wider <= WIDEST:
-        values[doubtful], order[doubtful], _ = _decided(part[doubtful], rows, codes, k, wider, error)
+        values[doubtful], order[doubtful], _ = _decided(part[doubtful], base, k, wider)
     else:
         for row in doubtful.tolist():
-            values[row], order[row] = _every(part[row], rows, k)
+            values[row], order[row] = _every(part[row], base.rows, k)
     return values, order, len(doubtful)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from drfm.errors import DrfmError
-from drfm.labels import candidates, screening
+from drfm.labels import candidates, centring, screening
 from drfm.labels.parallel import in_parts
 from drfm.labels.similarity import FloatRows, unit_rows
 from drfm.labels.sweep import EMPTY, Lists, sweep
@@ -88,7 +88,7 @@ def k_nearest(
     if len(asked) and k:
         small = len(rows) < SMALL or 8 * k > len(rows)
         if method == "blocks" or (method == "auto" and small):
-            facts["slow_rows"] = _in_blocks(rows, -asked if opposite else asked, lists)
+            facts["slow_rows"] = _in_blocks(rows, asked, lists, -1 if opposite else 1)
         else:
             facts = {"method": "screened", **sweep(rows, asked, lists, own=own, opposite=opposite)}
             facts["seconds"] = lists.seconds
@@ -107,18 +107,23 @@ def checked_range(row_range: tuple[int, int], count: int) -> tuple[int, int]:
     return start, stop
 
 
-def _in_blocks(rows: FloatRows, asked: FloatRows, lists: Lists) -> int:
+def _in_blocks(rows: FloatRows, asked: FloatRows, lists: Lists, sign: int) -> int:
     """The best k + 32 of each row of plain products are rescored; rows left in doubt see every pair."""
     k = lists.index.shape[1]
     width = min(len(rows), k + EXTRA)
-    bound = np.float32(4 * (rows.shape[1] + 2) * screening.UNIT)
-    base = torch.from_numpy(rows).T
+    seen = centring.about(rows, centring.mean_of(rows))
+    seen_asked = seen if asked is rows else centring.about(asked, seen.centre)
+    largest = seen.reach * seen_asked.reach + seen.lift + seen_asked.lift
+    bound = 4 * screening.UNIT * ((rows.shape[1] + 8) * largest + 2)
+    base, offset = torch.from_numpy(seen.part(slice(None))).T, torch.from_numpy(seen.offset)
+    asked = asked if sign > 0 else -asked
     slow = 0
     for start in range(0, len(asked), 512):
-        part = asked[start : start + 512]
-        near, which = (x.numpy() for x in torch.topk(torch.from_numpy(part) @ base, width))
-        near += bound
-        index, exact = lists.index[start : start + 512], lists.exact[start : start + 512]
+        part, span = asked[start : start + 512], slice(start, start + 512)
+        products = torch.from_numpy(seen_asked.part(span)) @ base + offset
+        near, which = (x.numpy() for x in torch.topk(sign * products, width))
+        near += sign * (seen_asked.offset[span, None] + np.float64(seen.shift)) + bound
+        index, exact = lists.index[span], lists.exact[span]
         given = (part, rows, np.arange(len(part)), which.astype(np.int32), near, index, exact)
         in_parts(partial(_call, candidates.rescore, given), len(part))
         doubtful = np.flatnonzero(near[:, -1] >= exact[:, -1]) if width < len(rows) else np.empty(0, np.int64)

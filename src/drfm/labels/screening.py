@@ -1,12 +1,13 @@
 """Cheap upper bounds on cosine similarities, so that exact ones are computed for few pairs.
 
-For a matrix B with orthonormal columns and p = B'x, r = x - Bp::
+Of rows about a centre (:mod:`drfm.labels.centring`), for a matrix B with orthonormal columns and
+p = B'd, r = d - Bp::
 
-    <x, y> = <p_x, p_y> + <r_x, r_y>  <=  <p_x, p_y> + |r_x| |r_y|
+    <x, y> - <c, c> = <p_x, p_y> + <r_x, r_y> + e_x + e_y  <=  <p_x, p_y> + |r_x| |r_y| + e_x + e_y
 
-The bound holds for any B; principal directions make it tight. |r| is appended to p
-as one more coordinate, so the bound of a block of pairs is one matrix product of
-few columns. What rounding and reduced precision can add is in ``slack``.
+The bound holds for any B; principal directions make it tight. |r|, e and 1 are appended to p
+as more coordinates, so the bounds of a block of pairs are one matrix product of few columns. What
+rounding and reduced precision can add is in ``slack``.
 Pairs that pass are checked with 16-bit integers, whose error is bounded too, and
 those that pass again get their exact similarity.
 """
@@ -20,19 +21,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from drfm.labels.centring import PART, SAMPLE, Centred
 from drfm.labels.parallel import each, single_products
-from drfm.labels.similarity import FloatRows
 
 UNIT = 2.0**-24
 """Relative rounding error of float32."""
 SHORT_SCALE = 32000.0
-"""Unit length in 16-bit integers; sums of products stay below 2^31 by the Cauchy-Schwarz inequality."""
-SAMPLE = 2048
-"""Rows that the principal directions are taken from."""
+"""The reach in 16-bit integers; sums of products stay below 2^31 by the Cauchy-Schwarz inequality."""
 SPAN = 256
 """Dimensions that are added up at a time in a projection."""
-PART = 512
-"""Rows that a thread encodes at a time."""
 SHORT_ROUNDING = 2.0**-8
 """Relative rounding error of bfloat16, whichever way it rounds."""
 
@@ -44,34 +41,34 @@ class Screen:
     """Codes of N rows whose products bound similarities from above.
 
     Attributes:
-        codes: ``(N, R + 1)`` float32 or bfloat16; the last coordinate is the length of what the others miss.
-        slack: added to a product of two codes to make it a proven bound.
-        relative: by how much, of its value, a product may be rounded at the end.
+        codes: ``(N, R + 2)`` float32 or bfloat16; the last two coordinates are the offset and 1.
+        reach: no row lies farther from the centre, and no code is longer without its last two coordinates.
+        lift: largest magnitude of an offset.
+        error: how far a code may be from the exact one, without its last two coordinates.
+        lost: what reduced precision took from a code, and from an offset, at most.
         product: how products are computed.
     """
 
     codes: Tensor
-    slack: float
-    relative: float
+    reach: float
+    lift: float
+    error: float
+    lost: tuple[float, float]
     product: Product
-
-    def least(self, similarity: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """What the products of pairs whose similarity may reach ``similarity`` are at least."""
-        low = similarity - np.float32(self.slack)
-        return np.asarray(low - np.float32(self.relative) * np.minimum(np.abs(low), np.float32(2)))
 
     def bounds(self, rows: slice, other: "Screen", columns: slice) -> npt.NDArray[np.float32]:
         """Products of the codes of ``rows`` with those of the ``columns`` of another screen."""
         first, second = self.codes[rows], other.codes[columns]
+        first = torch.cat([first[:, :-2], first[:, -1:], first[:, -2:-1]], 1)  # 1 meets the other's offset
         if self.product == "numpy float32":
             return np.asarray(first.numpy() @ second.numpy().T)
         return (first @ second.T).float().numpy()
 
     def opposite(self, missed: bool) -> "Screen":
-        """The codes of minus the same rows; ``missed``: the last coordinate is the length that stays."""
+        """The codes of minus the same rows; ``missed``: the third last coordinate is the length left."""
         codes = -self.codes
         if missed:
-            codes[:, -1] = self.codes[:, -1]
+            codes[:, -3] = self.codes[:, -3]
         return replace(self, codes=codes)
 
     def chosen(self, rows: npt.NDArray[np.int64]) -> "Screen":
@@ -79,15 +76,52 @@ class Screen:
         return replace(self, codes=self.codes[torch.from_numpy(rows)])
 
 
-def principal_directions(rows: FloatRows, rank: int, product: Product) -> npt.NDArray[np.float32]:
-    """``(D, rank)`` nearly orthonormal columns that hold most of the rows' energy, by subspace iteration.
+@dataclass(frozen=True)
+class Limit:
+    """What turns similarities into products of codes that they cannot exceed.
 
-    Found on evenly spaced rows, from a fixed start. Bounds hold for any directions, so the products on
-    the way may be in bfloat16.
+    Attributes:
+        slack: taken from a similarity: its distance from a sum of products, and what rounding may hide.
+        relative: by how much, of its value, a product may be rounded at the end.
     """
-    step = max(1, len(rows) // SAMPLE)
+
+    slack: float
+    relative: float
+
+    def least(self, similarity: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """What the products of pairs whose similarity may reach ``similarity`` are at least."""
+        low = similarity - self.slack
+        return np.asarray(low - self.relative * np.minimum(np.abs(low), 2), np.float32)
+
+
+def limit(asked: Screen, rows: Screen, shift: float) -> Limit:
+    """How bounds of two screens are read.
+
+    Args:
+        asked: codes of the rows that are searched for.
+        rows: codes of the rows that are searched.
+        shift: what a product of codes lacks of a similarity, see :class:`drfm.labels.centring.Centred`.
+    """
+    size = rows.codes.shape[1]
+    largest = 1.01 * (asked.reach * rows.reach + asked.lift + rows.lift)
+    short, low = rows.lost
+    short_asked, low_asked = asked.lost
+    slack = asked.error * rows.reach + asked.reach * rows.error
+    slack += short_asked * rows.reach + asked.reach * short + short * short_asked + low + low_asked
+    slack += (2 * size + 12) * UNIT * largest + 4 * UNIT
+    relative = SHORT_ROUNDING if rows.product == "torch bfloat16" else 0.0
+    return Limit(shift + 1.01 * slack, relative)
+
+
+def principal_directions(seen: Centred, rank: int, product: Product) -> npt.NDArray[np.float32]:
+    """``(D, rank)`` nearly orthonormal columns that hold most of the rows' energy about their centre.
+
+    Found by subspace iteration on evenly spaced rows, from a fixed start. Bounds hold for any directions,
+    so the products on the way may be in bfloat16.
+    """
+    rows = seen.rows[:: max(1, len(seen.rows) // SAMPLE)][:SAMPLE]
     kind = torch.bfloat16 if product == "torch bfloat16" else torch.float32
-    sample = torch.from_numpy(rows[::step][:SAMPLE]).to(kind)
+    sample = torch.from_numpy((rows - seen.centre) / np.float32(seen.reach)).to(kind)
     random = torch.Generator().manual_seed(0)
     start = torch.randn(rank, len(sample), generator=random)
     noise = 1e-4 * rows.shape[1] ** -0.5 * torch.randn(rank, rows.shape[1], generator=random)
@@ -118,73 +152,74 @@ def _orthonormal(vectors: Tensor, noise: Tensor, passes: int) -> Tensor:
     return wide.to(torch.float32)
 
 
-def make_screen(rows: FloatRows, basis: npt.NDArray[np.float32] | None, product: Product) -> Screen:
-    """Codes of ``rows`` and the slack that makes their products upper bounds.
+def make_screen(seen: Centred, basis: npt.NDArray[np.float32] | None, product: Product) -> Screen:
+    """Codes whose products are upper bounds, up to a :func:`limit`.
 
     Args:
-        rows: ``(N, D)`` float32 rows of unit length.
-        basis: of :func:`principal_directions`, or ``None`` to keep the rows as they are.
-        product: how products will be computed; its rounding is part of the slack.
+        seen: the rows about a centre, which must be that of the rows they will be compared with.
+        basis: of :func:`principal_directions`, or ``None`` to keep the differences as they are.
+        product: how products will be computed.
     """
-    size = rows.shape[1]
-    rank, error, codes = (size, 0.0, rows) if basis is None else (basis.shape[1], *_projected(rows, basis))
-    length = 1.001 + error
-    slack = 2 * error + 2 * (rank + 4) * UNIT * length**2
-    coded = torch.from_numpy(codes)
-    if product != "torch bfloat16":
-        return Screen(coded, 1.01 * slack, 0.0, product)
-    short = torch.empty(coded.shape, dtype=torch.bfloat16)
+    size = seen.rows.shape[1]
+    width, error = (size, 0.0) if basis is None else (basis.shape[1] + 1, _projection_error(basis))
+    kind = torch.bfloat16 if product == "torch bfloat16" else torch.float32
+    codes = torch.empty(len(seen.rows), width + 2, dtype=kind)
 
-    def shortened(start: int) -> float:
-        part = slice(start, start + PART)
-        short[part] = coded[part]
-        return float((short[part].float() - coded[part]).norm(dim=1).max())
+    def encode(start: int) -> tuple[float, float]:
+        span = slice(start, start + PART)
+        given = torch.from_numpy(seen.part(span))
+        coded = given if basis is None else _projected(given, basis, error)
+        offset = torch.from_numpy(seen.offset[span])
+        codes[span, :width], codes[span, width], codes[span, width + 1] = coded, offset, 1
+        if kind == torch.float32:
+            return 0.0, 0.0
+        short, low = codes[span, :width].float() - coded, codes[span, width].float() - offset
+        return float(short.norm(dim=1).max()), float(low.abs().max())
 
-    lost = max(each(shortened, range(0, len(rows), PART)), default=0.0)
-    slack += 2 * lost * (length + lost)
-    return Screen(short, 1.01 * slack, SHORT_ROUNDING, product)
+    lost = each(encode, range(0, len(seen.rows), PART))
+    worst = max((short for short, _ in lost), default=0.0), max((low for _, low in lost), default=0.0)
+    reach = seen.reach * (1.001 + error) + worst[0]
+    return Screen(codes, reach, seen.lift + worst[1], error * seen.reach, worst, product)
 
 
-def _projected(rows: FloatRows, basis: npt.NDArray[np.float32]) -> tuple[float, npt.NDArray[np.float32]]:
-    """How far the computed codes may be from exact ones of an orthonormal basis, and the codes.
+def _projection_error(basis: npt.NDArray[np.float32]) -> float:
+    """How far, as a share of |d|, computed codes may be from exact ones of an orthonormal basis.
 
     A sum of n products of float32 numbers is off by n u of the sum of their magnitudes at most, whatever
-    the order; B'x is added from few sums of ``SPAN``, so |fl(B'x) - B'x| <= (SPAN + D / SPAN) u sqrt(R) |x|.
+    the order; B'd is added from few sums of ``SPAN``, so |fl(B'd) - B'd| <= (SPAN + D / SPAN) u sqrt(R) |d|.
     B'B differs from the identity by ``skew``.
     """
     size, rank = basis.shape
-    spans = [slice(at, at + SPAN) for at in range(0, size, SPAN)]
     wide = basis.astype(np.float64)
-    skew = float(np.linalg.norm(wide.T @ wide - np.eye(rank)))
-    error = 1.01 * (SPAN + len(spans)) * UNIT * rank**0.5 + skew
-    codes = np.empty((len(rows), rank + 1), np.float32)
+    skew = np.linalg.norm(wide.T @ wide - np.eye(rank))
+    return float(1.01 * (SPAN + -(-size // SPAN)) * UNIT * rank**0.5 + skew)
+
+
+def _projected(given: Tensor, basis: npt.NDArray[np.float32], error: float) -> Tensor:
+    """Codes ``(n, R + 1)`` of differences ``(n, D)``, the length that they miss in the last column."""
+    size = len(basis)
     directions = torch.from_numpy(basis)
-
-    def project(start: int) -> None:
-        part, out = rows[start : start + PART], codes[start : start + PART]
-        given = torch.from_numpy(part)  # torch's product minds the stride of a cut less than numpy's
-        products = (given[:, span] @ directions[span] for span in spans)
-        total = functools.reduce(Tensor.add_, products).numpy()
-        missed = np.einsum("ij,ij->i", part, part) - np.einsum("ij,ij->i", total, total)
-        out[:, :rank] = total
-        out[:, rank] = np.sqrt(np.maximum(missed, 0) + 2 * error + 4 * size * UNIT)
-
-    each(project, range(0, len(rows), PART))
-    return error, codes
+    spans = [slice(at, at + SPAN) for at in range(0, size, SPAN)]
+    # Torch's product minds the stride of a cut less than numpy's.
+    total = functools.reduce(Tensor.add_, (given[:, span] @ directions[span] for span in spans))
+    whole, kept = (torch.from_numpy(np.einsum("ij,ij->i", x, x)) for x in (given.numpy(), total.numpy()))
+    missed = (whole - kept).clamp_min(0) + (2 * error + 4 * size * UNIT) * whole
+    return torch.cat([total, missed.sqrt()[:, None]], 1)
 
 
-def shorten(rows: FloatRows) -> tuple[npt.NDArray[np.int16], float]:
-    """Rows as 16-bit integers of length ``SHORT_SCALE``, and a bound on the error of their products."""
-    short = np.empty(rows.shape, np.int16)
+def shorten(seen: Centred) -> tuple[npt.NDArray[np.int16], float]:
+    """Differences as 16-bit integers, the reach as ``SHORT_SCALE``, and how far a row may be from its own."""
+    short = np.empty(seen.rows.shape, np.int16)
+    scale = np.float32(SHORT_SCALE / seen.reach)
 
     def work(start: int) -> float:
-        part = rows[start : start + PART] * np.float32(SHORT_SCALE)
-        np.rint(part, out=part)
-        short[start : start + PART] = part
-        part *= np.float32(1 / SHORT_SCALE)
-        part -= rows[start : start + PART]
-        return float(np.einsum("ij,ij->i", part, part).max())
+        span = slice(start, start + PART)
+        part = seen.part(span)
+        part *= scale
+        rounded = np.rint(part)
+        short[span] = rounded
+        rounded -= part
+        return float(np.einsum("ij,ij->i", rounded, rounded).max())
 
-    worst = max(each(work, range(0, len(rows), PART)), default=0.0)
-    lost = worst**0.5 * 1.01 + 4 * UNIT
-    return short, 2.01 * lost + 4 * UNIT
+    worst = max(each(work, range(0, len(seen.rows), PART)), default=0.0)
+    return short, (1.01 * worst**0.5 + 4 * UNIT * SHORT_SCALE) * seen.reach / SHORT_SCALE

@@ -76,13 +76,19 @@ def _lane_sums(typing: Any, x: Any, y: Any) -> Any:
 
 
 @numba.njit(cache=True, nogil=True)
-def similarity(x: Any, y: Any) -> Any:
-    """Cosine similarity of two contiguous float32 rows ``(D,)`` of unit length, as float32."""
+def inner(x: Any, y: Any) -> Any:
+    """Inner product of two contiguous float32 rows ``(D,)``, as float64."""
     total = _lane_sums(x, y)
     rest = 0.0
     for d in range(x.shape[0] - x.shape[0] % LANES, x.shape[0]):
         rest += np.float64(x[d]) * np.float64(y[d])
-    return np.float32(total + rest)
+    return total + rest
+
+
+@numba.njit(cache=True, nogil=True)
+def similarity(x: Any, y: Any) -> Any:
+    """Cosine similarity of two contiguous float32 rows ``(D,)`` of unit length, as float32."""
+    return np.float32(inner(x, y))
 
 
 def similarity_rows(x: "Tensor", y: "Tensor") -> "Tensor":

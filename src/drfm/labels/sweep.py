@@ -8,26 +8,25 @@ serves both of its rows.
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from drfm.labels import candidates, screening
+from drfm.labels import candidates, centring, screening
 from drfm.labels.parallel import each, in_parts
 from drfm.labels.rates import measured
 from drfm.labels.similarity import FloatRows
 
 BLOCK = (1024, 2048)
 """Rows and columns of a block of bounds: 8 MB of float32."""
-RANK = 255
-"""Coordinates of the codes, beside the length of what they miss."""
+RANK = 253
+"""Coordinates of the codes, beside the length of what they miss, the offset and 1."""
 POOL = 512
 """Rows that a row's first candidates are chosen from, twice."""
 EXTRA = 4
 """First candidates beyond k."""
-SCALE = np.float32(1 / screening.SHORT_SCALE**2)
 EMPTY = 2**31 - 1
 """Index of an empty place in a list, behind every row."""
 CELL = 256
@@ -77,45 +76,69 @@ def sweep(
     at = time.perf_counter()
     rates = measured()
     product = rates.product
-    basis = screening.principal_directions(rows, RANK, product) if rows.shape[1] > 2 * RANK else None
-    at = lists.lap("basis", at)
-    screen = screening.make_screen(rows, basis, product)
-    other = screen if asked is rows else screening.make_screen(asked, basis, product)
-    short, error = screening.shorten(rows)
-    short_asked, error_asked = (short, error) if asked is rows else screening.shorten(asked)
-    at = lists.lap("codes", at)
     mirrored = asked is rows
-    if opposite:
-        # Bounds and integers of minus a row follow from those of the row.
-        asked, short_asked, other = -asked, -short_asked, other.opposite(basis is not None)
-    sides = _Sides(rows, asked, screen, other, short, short_asked, max(error, error_asked), lists, mirrored)
+    seen = centring.about(rows, centring.mean_of(rows))
+    seen_asked = seen if mirrored else centring.about(asked, seen.centre)
+    basis = screening.principal_directions(seen, RANK, product) if rows.shape[1] > 2 * RANK else None
+    at = lists.lap("basis", at)
+
+    def screens(basis: npt.NDArray[np.float32] | None) -> tuple[screening.Screen, screening.Screen]:
+        screen = screening.make_screen(seen, basis, product)
+        other = screen if mirrored else screening.make_screen(seen_asked, basis, product)
+        return screen, other.opposite(basis is not None) if opposite else other
+
+    short, error = screening.shorten(seen)
+    short_asked, error_asked = (short, error) if mirrored else screening.shorten(seen_asked)
+    given = _Rows(rows, short, seen.offset), _Rows(asked, short_asked, seen_asked.offset)
+    if opposite:  # all that is said of minus a row follows from what is said of the row
+        given = replace(given[0], offset=-seen.offset), _Rows(-asked, -short_asked, -seen_asked.offset)
+    shift = -seen.shift if opposite else seen.shift
+    scale = seen.reach * seen_asked.reach / screening.SHORT_SCALE**2
+    unsure = error * seen_asked.reach + seen.reach * error_asked + error * error_asked
+    unsure += 8 * screening.UNIT * (seen.reach * seen_asked.reach + seen.lift + seen_asked.lift + 1)
+    sides = _Sides(*given, *screens(basis), scale, 1.01 * unsure, shift, lists, mirrored)
+    at = lists.lap("codes", at)
     floor = _floors(sides, None if opposite else own)
     at = lists.lap("seed", at)
-    size = rows.shape[1]
-    if basis is not None and _share(sides, floor) > rates.tolerable(screen.codes.shape[1], size):
-        sides.screen = screening.make_screen(rows, None, product)
-        sides.other = sides.screen if asked is rows else screening.make_screen(asked, None, product)
+    if basis is not None and _share(sides, floor) > rates.tolerable(RANK + 3, rows.shape[1]):
+        sides.screen, sides.other = screens(None)
         at = lists.lap("codes", at)
-    looked = _Work(sides, floor).run()
+    looked = _Work(sides, floor, sides.limit).run()
     lists.lap("sweep", at)
     pairs = len(rows) * len(asked) / (2 if mirrored else 1)
     return {"product": product, "rank": sides.screen.codes.shape[1], "looked_share": looked / pairs}
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of one side, as they are and in 16-bit integers about the centre."""
+
+    exact: FloatRows
+    short: npt.NDArray[np.int16]
+    offset: FloatRows
 
 
 @dataclass
 class _Sides:
     """The two sides of a search and their codes."""
 
-    rows: FloatRows
-    asked: FloatRows
+    rows: _Rows
+    asked: _Rows
     screen: screening.Screen
     other: screening.Screen
-    short: npt.NDArray[np.int16]
-    short_asked: npt.NDArray[np.int16]
+    scale: float
+    """What turns products of 16-bit integers into products of differences from the centre."""
     error: float
+    """How far these, with both offsets and the shift, may be from similarities."""
+    shift: float
     lists: Lists
     mirrored: bool
     """Every pair occurs twice, with one similarity: the rows are searched among themselves."""
+
+    @property
+    def limit(self) -> screening.Limit:
+        """How the bounds of the two sides are read."""
+        return screening.limit(self.other, self.screen, self.shift)
 
 
 @dataclass
@@ -134,36 +157,38 @@ class _First:
 def _floors(sides: _Sides, own: int | None) -> npt.NDArray[np.float32]:
     """What each list's k-th similarity will be at least."""
     k = sides.lists.index.shape[1]
-    shape = (len(sides.asked), k + EXTRA)
+    count = len(sides.asked.exact)
+    shape = (count, k + EXTRA)
     first = _First(sides, np.full(shape, EMPTY, np.int32), np.full(shape, -np.inf, np.float32))
     if own is not None:
         _choose_around(first, own)
     _choose_in_cells(first)
-    floor = np.empty(len(sides.asked), np.float32)
-    given = (first.index, sides.short_asked, sides.short, SCALE, np.float32(sides.error), k, floor)
-    in_parts(lambda a, b: candidates.floors(a, b, *given), len(sides.asked))
+    floor = np.empty(count, np.float32)
+    given = (first.index, sides.asked.short, sides.rows.short, sides.asked.offset, sides.rows.offset,
+             sides.scale, sides.shift - sides.error, k, floor)  # fmt: skip
+    in_parts(lambda a, b: candidates.floors(a, b, *given), count)
     return floor
 
 
 def _choose_around(first: _First, own: int) -> None:
     """From the rows nearby: files are mostly listed by person."""
     sides = first.sides
-    count, half = len(sides.rows), POOL // 2
+    count, asked, half = len(sides.rows.exact), len(sides.asked.exact), POOL // 2
 
     def work(start: int) -> None:
-        stop = min(start + half, len(sides.asked))
+        stop = min(start + half, asked)
         low = max(0, min(own + start - half // 2, count - POOL))
         high = min(count, low + POOL)
         bounds = sides.other.bounds(slice(start, stop), sides.screen, slice(low, high))
         first.choose(bounds, np.arange(start, stop), np.arange(low, high, dtype=np.int32))
 
-    each(work, range(0, len(sides.asked), half))
+    each(work, range(0, asked, half))
 
 
 def _choose_in_cells(first: _First) -> None:
     """From the rows that are nearest to the same of N / 256 rows, or to similar ones."""
     sides = first.sides
-    screen, count = sides.screen, len(sides.rows)
+    screen, count = sides.screen, len(sides.rows.exact)
     cells = max(1, count // CELL)
     centres = screen.chosen(np.arange(cells) * count // cells)
     order, start = _cells(screen, centres)
@@ -192,12 +217,12 @@ def _cells(screen: screening.Screen, centres: screening.Screen) -> tuple[Any, An
 
 def _share(sides: _Sides, floor: npt.NDArray[np.float32]) -> float:
     """Share of pairs that the bounds let through as the lists stand, from 64 rows."""
-    step = max(1, len(sides.asked) // 64)
+    step = max(1, len(floor) // 64)
     limit = floor[::step, None]
     if sides.mirrored:
         limit = np.minimum(limit, floor[None])
     bounds = sides.other.bounds(slice(None, None, step), sides.screen, slice(None))
-    return float((bounds >= sides.screen.least(limit)).mean())
+    return float((bounds >= sides.limit.least(limit)).mean())
 
 
 @dataclass
@@ -206,6 +231,7 @@ class _Work:
 
     sides: _Sides
     floor: npt.NDArray[np.float32]
+    limit: screening.Limit
     turn: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self) -> int:
@@ -214,8 +240,8 @@ class _Work:
         sides = self.sides
         blocks = [
             (row, column)
-            for row in range(0, len(sides.asked), tall)
-            for column in range(row // wide * wide if sides.mirrored else 0, len(sides.rows), wide)
+            for row in range(0, len(sides.asked.exact), tall)
+            for column in range(row // wide * wide if sides.mirrored else 0, len(sides.rows.exact), wide)
         ]
         if sides.mirrored:
             blocks.sort(key=lambda block: block[1] - block[0])
@@ -224,17 +250,17 @@ class _Work:
     def _block(self, block: tuple[int, int]) -> int:
         (row, column), (tall, wide) = block, BLOCK
         sides, lists = self.sides, self.sides.lists
-        slack, relative = np.float32(sides.screen.slack), np.float32(sides.screen.relative)
+        limit, asked, rows = self.limit, sides.asked, sides.rows
         began = time.perf_counter()
         bounds = sides.other.bounds(slice(row, row + tall), sides.screen, slice(column, column + wide))
         multiplied = time.perf_counter()
         limits = np.full(bounds.shape[1], np.inf, np.float32)
         if sides.mirrored:
             span = slice(column, column + wide)
-            limits = sides.screen.least(np.maximum(lists.exact[span, -1], self.floor[span]))
-        error = np.float32(sides.error)
+            limits = limit.least(np.maximum(lists.exact[span, -1], self.floor[span]))
         *pairs, looked = candidates.scan(
-            bounds, slack, relative, sides.asked, sides.rows, sides.short_asked, sides.short, SCALE, error,
+            bounds, limit.slack, limit.relative, asked.exact, rows.exact, asked.short, rows.short,
+            asked.offset, rows.offset, sides.scale, sides.shift + sides.error,
             row, column, sides.mirrored, limits, self.floor, lists.exact,
         )  # fmt: skip
         scanned = time.perf_counter()
