@@ -5,24 +5,22 @@ thrown away: no distance matrix is stored. Ties count against the method: an ima
 another person that is exactly as similar as a match stands before it.
 """
 
-import functools
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 from torch import Tensor
 
 from drfm.data.records import DISTRACTOR
 from drfm.errors import DrfmError
 from drfm.evaluation.expectation import TOP
 from drfm.evaluation.kernels import FloatArray, IntArray, Lottery, Scoreboard, Sides, rank_rows
+from drfm.labels.parallel import libraries, numpy_multiplies_faster
 
 BLOCK = 256
 """Queries in a block: 16 MB of similarities against 16,000 gallery images."""
@@ -88,32 +86,16 @@ def similarity_blocks(
     """Products of ``(Q, D)`` with ``(G, D)`` float32 rows, ``(block, G)`` at a time, into one buffer."""
     columns = gallery.T
     buffer = torch.empty((min(block, len(query)), len(gallery)), device=query.device)
-    by_numpy = not query.is_cuda and _numpy_multiplies_faster()
+    by_numpy = not query.is_cuda and numpy_multiplies_faster()
     for start in range(0, len(query), block):
         rows = query[start : start + block]
         product = buffer[: len(rows)]
         if by_numpy:
-            with _libraries().limit(limits=torch.get_num_threads(), user_api="blas"):
+            with libraries().limit(limits=torch.get_num_threads(), user_api="blas"):
                 np.matmul(rows.numpy(), columns.numpy(), out=product.numpy())
         else:
             torch.mm(rows, columns, out=product)
         yield product.cpu().numpy()
-
-
-@functools.cache
-def _numpy_multiplies_faster() -> bool:
-    """Whether PyTorch multiplies by MKL on a processor that is not Intel's, where MKL leaves out AVX-512.
-
-    Decided by what the machine is and not by the clock, so that results are the same bits every time.
-    """
-    facts = Path("/proc/cpuinfo")
-    mkl: bool = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
-    return mkl and facts.exists() and "GenuineIntel" not in facts.read_text()
-
-
-@functools.cache
-def _libraries() -> ThreadpoolController:
-    return ThreadpoolController()
 
 
 def rank(

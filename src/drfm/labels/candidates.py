@@ -14,6 +14,8 @@ from drfm.labels.similarity import similarity
 
 STRIPE = 16
 """Bounds that are compared at once."""
+PEAKS = 64
+"""Groups whose maxima say which bounds are not worth a place in a list."""
 
 
 @numba.njit(cache=True, nogil=True)
@@ -112,16 +114,38 @@ def _passing(bounds: Any, limit: Any, limits: Any, begin: int, out: Any) -> int:
 def choose(bounds: Any, target: Any, pool: Any, index: Any, best: Any) -> None:
     """Put the best of the ``(A, B)`` products with a pool's rows into the lists ``target``."""
     never = np.full(bounds.shape[1], np.inf, np.float32)
-    width = best.shape[1]
-    whole = bounds.shape[1] - bounds.shape[1] % STRIPE
+    peak = np.empty(PEAKS, np.float32)
+    width, size = best.shape[1], bounds.shape[1]
+    whole = size - size % STRIPE
     for a in range(bounds.shape[0]):
         t = target[a]
+        least = _rank_of_peaks(bounds[a], width, peak)
         for start in range(0, whole, STRIPE):
-            if _reaching(bounds[a], start, best[t, width - 1], never):
-                for b in range(start, start + STRIPE):
+            reaching = _reaching(bounds[a], start, max(least, best[t, width - 1]), never)
+            b = start
+            while reaching:
+                if reaching & 1:
                     insert(bounds[a, b], pool[b], index[t], best[t])
-        for b in range(whole, bounds.shape[1]):
+                reaching >>= 1
+                b += 1
+        for b in range(whole, size):
             insert(bounds[a, b], pool[b], index[t], best[t])
+
+
+@numba.njit(cache=True, nogil=True)
+def _rank_of_peaks(values: Any, width: int, peak: Any) -> Any:
+    """A number that ``width`` of the values reach at least, not far below the ``width``-th largest.
+
+    It is the ``width``-th largest of the maxima of groups of values, each another value.
+    """
+    size = values.shape[0]
+    if width > PEAKS or size < PEAKS:
+        return np.float32(-np.inf)
+    peak[:] = values[:PEAKS]
+    for start in range(PEAKS, size - PEAKS + 1, PEAKS):
+        for b in range(PEAKS):
+            peak[b] = max(peak[b], values[start + b])
+    return np.sort(peak)[PEAKS - width]
 
 
 @numba.njit(cache=True, nogil=True)

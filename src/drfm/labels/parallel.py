@@ -4,14 +4,16 @@ A service that encodes without torch searches with these kernels too, so torch i
 """
 
 import contextlib
+import functools
 import itertools
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -66,8 +68,27 @@ def single_products() -> Iterator[None]:
     import torch
 
     threads = torch.get_num_threads()
-    with threadpool_limits(1, user_api="blas"):
+    with libraries().limit(limits=1, user_api="blas"):
         try:
             yield
         finally:
             torch.set_num_threads(threads)
+
+
+@functools.cache
+def libraries() -> ThreadpoolController:
+    """The libraries that multiply, looked for once, as that takes milliseconds; those of torch and numpy."""
+    return ThreadpoolController()
+
+
+@functools.cache
+def numpy_multiplies_faster() -> bool:
+    """Whether PyTorch multiplies by MKL on a processor that is not Intel's, where MKL leaves out AVX-512.
+
+    Decided by what the machine is and not by the clock, so that results are the same bits every time.
+    """
+    import torch
+
+    facts = Path("/proc/cpuinfo")
+    mkl: bool = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
+    return mkl and facts.exists() and "GenuineIntel" not in facts.read_text()

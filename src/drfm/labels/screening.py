@@ -12,7 +12,6 @@ Pairs that pass are checked with 16-bit integers, whose error is bounded too, an
 those that pass again get their exact similarity.
 """
 
-import functools
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -22,7 +21,8 @@ import torch
 from torch import Tensor
 
 from drfm.labels.centring import PART, SAMPLE, Centred
-from drfm.labels.parallel import each, single_products
+from drfm.labels.parallel import each, numpy_multiplies_faster, single_products
+from drfm.labels.similarity import FloatRows
 
 UNIT = 2.0**-24
 """Relative rounding error of float32."""
@@ -113,7 +113,7 @@ def limit(asked: Screen, rows: Screen, shift: float) -> Limit:
     return Limit(shift + 1.01 * slack, relative)
 
 
-def principal_directions(seen: Centred, rank: int, product: Product) -> npt.NDArray[np.float32]:
+def principal_directions(seen: Centred, rank: int, product: Product) -> FloatRows:
     """``(D, rank)`` nearly orthonormal columns that hold most of the rows' energy about their centre.
 
     Found by subspace iteration on evenly spaced rows, from a fixed start. Bounds hold for any directions,
@@ -121,7 +121,7 @@ def principal_directions(seen: Centred, rank: int, product: Product) -> npt.NDAr
     """
     rows = seen.rows[:: max(1, len(seen.rows) // SAMPLE)][:SAMPLE]
     kind = torch.bfloat16 if product == "torch bfloat16" else torch.float32
-    sample = torch.from_numpy((rows - seen.centre) / np.float32(seen.reach)).to(kind)
+    sample = torch.from_numpy(rows - seen.centre).to(kind)
     random = torch.Generator().manual_seed(0)
     start = torch.randn(rank, len(sample), generator=random)
     noise = 1e-4 * rows.shape[1] ** -0.5 * torch.randn(rank, rows.shape[1], generator=random)
@@ -152,7 +152,7 @@ def _orthonormal(vectors: Tensor, noise: Tensor, passes: int) -> Tensor:
     return wide.to(torch.float32)
 
 
-def make_screen(seen: Centred, basis: npt.NDArray[np.float32] | None, product: Product) -> Screen:
+def make_screen(seen: Centred, basis: FloatRows | None, product: Product) -> Screen:
     """Codes whose products are upper bounds, up to a :func:`limit`.
 
     Args:
@@ -167,8 +167,8 @@ def make_screen(seen: Centred, basis: npt.NDArray[np.float32] | None, product: P
 
     def encode(start: int) -> tuple[float, float]:
         span = slice(start, start + PART)
-        given = torch.from_numpy(seen.part(span))
-        coded = given if basis is None else _projected(given, basis, error)
+        given = seen.part(span)
+        coded = torch.from_numpy(given if basis is None else _projected(given, basis, error))
         offset = torch.from_numpy(seen.offset[span])
         codes[span, :width], codes[span, width], codes[span, width + 1] = coded, offset, 1
         if kind == torch.float32:
@@ -182,7 +182,7 @@ def make_screen(seen: Centred, basis: npt.NDArray[np.float32] | None, product: P
     return Screen(codes, reach, seen.lift + worst[1], error * seen.reach, worst, product)
 
 
-def _projection_error(basis: npt.NDArray[np.float32]) -> float:
+def _projection_error(basis: FloatRows) -> float:
     """How far, as a share of |d|, computed codes may be from exact ones of an orthonormal basis.
 
     A sum of n products of float32 numbers is off by n u of the sum of their magnitudes at most, whatever
@@ -195,16 +195,22 @@ def _projection_error(basis: npt.NDArray[np.float32]) -> float:
     return float(1.01 * (SPAN + -(-size // SPAN)) * UNIT * rank**0.5 + skew)
 
 
-def _projected(given: Tensor, basis: npt.NDArray[np.float32], error: float) -> Tensor:
+def _projected(given: FloatRows, basis: FloatRows, error: float) -> FloatRows:
     """Codes ``(n, R + 1)`` of differences ``(n, D)``, the length that they miss in the last column."""
-    size = len(basis)
-    directions = torch.from_numpy(basis)
-    spans = [slice(at, at + SPAN) for at in range(0, size, SPAN)]
-    # Torch's product minds the stride of a cut less than numpy's.
-    total = functools.reduce(Tensor.add_, (given[:, span] @ directions[span] for span in spans))
-    whole, kept = (torch.from_numpy(np.einsum("ij,ij->i", x, x)) for x in (given.numpy(), total.numpy()))
-    missed = (whole - kept).clamp_min(0) + (2 * error + 4 * size * UNIT) * whole
-    return torch.cat([total, missed.sqrt()[:, None]], 1)
+    size, rank = basis.shape
+    codes = np.empty((len(given), rank + 1), np.float32)
+    total = codes[:, :rank]
+    total[:] = 0
+    for at in range(0, size, SPAN):
+        part, directions = given[:, at : at + SPAN], basis[at : at + SPAN]
+        if numpy_multiplies_faster():
+            total += part @ directions
+        else:
+            total += (torch.from_numpy(part) @ torch.from_numpy(directions)).numpy()
+    whole, kept = np.einsum("ij,ij->i", given, given), np.einsum("ij,ij->i", total, total)
+    missed = np.maximum(whole - kept, 0) + np.float32(2 * error + 4 * size * UNIT) * whole
+    codes[:, rank] = np.sqrt(missed)
+    return codes
 
 
 def shorten(seen: Centred) -> tuple[npt.NDArray[np.int16], float]:
