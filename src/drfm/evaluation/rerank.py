@@ -22,7 +22,7 @@ from drfm.evaluation.ranking import BLOCK, similarity_blocks
 from drfm.labels.neighbours import k_nearest
 from drfm.labels.parallel import in_parts
 from drfm.labels.reciprocal import SparseRows, averaged, reciprocal_sets
-from drfm.labels.similarity import similarity
+from drfm.labels.similarity import similarity_before
 
 K1, K2, WEIGHT = 20, 6, 0.3
 """Constants of the paper, and of every toolkit since."""
@@ -84,8 +84,11 @@ def _blend_block(
 def _weigh(first: int, last: int, rows: Any, largest: Any, pointer: Any, column: Any, value: Any) -> None:
     for i in range(first, last):
         total = np.float32(0)
+        last_column = pointer[i + 1] - 1
         for p in range(pointer[i], pointer[i + 1]):
-            gap = np.float32(2) - np.float32(2) * similarity(rows[i], rows[column[p]])
+            gap = np.float32(2) - np.float32(2) * similarity_before(
+                rows[i], rows[column[p]], rows[column[min(p + 1, last_column)]]
+            )
             value[p] = np.exp(-gap * gap / largest[i])
             total += value[p]
         for p in range(pointer[i], pointer[i + 1]):

@@ -19,7 +19,7 @@ from drfm.gallery.products import SHIFT, TILE, Form, fastest_form, row_product, 
 from drfm.labels.candidates import insert
 from drfm.labels.parallel import in_parts
 from drfm.labels.reciprocal import grown
-from drfm.labels.similarity import similarity
+from drfm.labels.similarity import similarity_before
 
 EXTRA = 54
 """Rows beyond k whose bounds a scan keeps in each part."""
@@ -206,10 +206,13 @@ def _settle(first: int, last: int, queries: Any, rows: Any, near: Any, bound: An
         for part in range(bound.shape[1]):
             left = max(left, bound[q, part, bound.shape[2] - 1])
         values, places = bound[q].ravel(), near[q].ravel()
-        for at in np.argsort(-values):
+        order = np.argsort(-values)
+        for c, at in enumerate(order):
             if values[at] < exact[q, k - 1] or places[at] == NONE:
                 break
-            insert(similarity(queries[q], rows[places[at]]), places[at], index[q], exact[q])
+            row, ahead = places[at], places[order[min(c + 1, len(order) - 1)]]
+            value = similarity_before(queries[q], rows[row], rows[row if ahead == NONE else ahead])
+            insert(value, row, index[q], exact[q])
             rescored += 1
         doubtful[q] = left >= exact[q, k - 1]
     return rescored
@@ -234,5 +237,6 @@ def _reaching(first: int, last: int, codes: Any, facts: Any, which: Any, asked: 
 
 @numba.njit(cache=True, nogil=True)
 def _rescore(query: Any, rows: Any, which: Any, index: Any, exact: Any) -> None:
-    for row in which:
-        insert(similarity(query, rows[row]), row, index, exact)
+    for c, row in enumerate(which):
+        ahead = which[min(c + 1, len(which) - 1)]
+        insert(similarity_before(query, rows[row], rows[ahead]), row, index, exact)

@@ -16,6 +16,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 from numba.np.arrayobj import make_array
 
+from drfm.labels.similarity import emit_fetch
+
 LINE = 256
 """Bytes that the codes of a row are padded to a multiple of, with zeros: four of the widest registers."""
 SHIFT = 128
@@ -62,21 +64,12 @@ def _products(
                 return builder.load(place, align=1)
 
             if fetch and 4 * lanes * number % CACHE_LINE == 0:
-                _fetch(builder, builder.gep(row, [builder.add(offset, ir.Constant(word, AHEAD))]))
+                emit_fetch(builder, builder.gep(row, [builder.add(offset, ir.Constant(word, AHEAD))]))
             part = load(row)
             for query, totals in zip(queries, sums, strict=True):
                 value = builder.call(multiply, (builder.load(totals[number]), load(query), part))
                 builder.store(value, totals[number])
     return [_folded(builder, [builder.load(total) for total in totals]) for totals in sums]
-
-
-def _fetch(builder: Any, place: Any) -> None:
-    """Ask for the memory at a pointer, which may lie behind the end of an array: nothing is read from it."""
-    byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-    kind = ir.FunctionType(ir.VoidType(), (byte, number, number, number))
-    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
-    read, keep, data = (ir.Constant(number, value) for value in (0, 3, 1))
-    builder.call(function, (builder.bitcast(place, byte), read, keep, data))
 
 
 def _folded(builder: Any, vectors: list[Any]) -> Any:

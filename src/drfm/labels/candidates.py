@@ -10,7 +10,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
 from drfm.labels.reciprocal import grown
-from drfm.labels.similarity import similarity
+from drfm.labels.similarity import similarity, similarity_before
 
 STRIPE = 16
 """Bounds that are compared at once."""
@@ -190,7 +190,6 @@ def scan(bounds: Any, slack: float, relative: float, asked: Any, rows: Any, shor
     first bound.
     """
     row, column = np.empty(64, np.int32), np.empty(64, np.int32)
-    value = np.empty(64, np.float32)
     passed = np.empty(bounds.shape[1] + 1, np.int32)
     product = np.empty(bounds.shape[1] + 4, np.int32)
     size, looked = 0, 0
@@ -204,17 +203,25 @@ def scan(bounds: Any, slack: float, relative: float, asked: Any, rows: Any, shor
         held = _passing(bounds[a], np.float32(low), limits, begin, passed)
         looked += held
         products(short_asked[i], short_rows, column_start, passed, held, product)
-        row, column, value = grown(row, size + held), grown(column, size + held), grown(value, size + held)
+        row, column = grown(row, size + held), grown(column, size + held)
         for c in range(held):
             j = column_start + passed[c]
             wanted = min(own, max(exact[j, k - 1], floor[j])) if mirrored else own
-            if product[c] * scale + (offset_asked[i] + np.float64(offset_rows[j])) + most < wanted:
-                continue
-            s = similarity(asked[i], rows[j])
-            if s >= wanted:
-                row[size], column[size], value[size] = i, j, s
+            if product[c] * scale + (offset_asked[i] + np.float64(offset_rows[j])) + most >= wanted:
+                row[size], column[size] = i, j
                 size += 1
-    return row[:size], column[:size], value[:size], looked
+    value = np.empty(size, np.float32)
+    kept = 0
+    for p in range(size):
+        i, j, ahead = row[p], column[p], column[min(p + 1, size - 1)]
+        s = similarity_before(asked[i], rows[j], rows[ahead])
+        wanted = max(exact[i, k - 1], floor[i])
+        if mirrored:
+            wanted = min(wanted, max(exact[j, k - 1], floor[j]))
+        if s >= wanted:
+            row[kept], column[kept], value[kept] = i, j, s
+            kept += 1
+    return row[:kept], column[:kept], value[:kept], looked
 
 
 @numba.njit(cache=True, nogil=True)

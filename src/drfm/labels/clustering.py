@@ -16,7 +16,7 @@ from drfm.labels.jaccard import jaccard_graph
 from drfm.labels.parallel import in_parts
 from drfm.labels.reciprocal import SparseRows
 from drfm.labels.screening import UNIT
-from drfm.labels.similarity import FloatRows, similarity, unit_rows
+from drfm.labels.similarity import FloatRows, similarity_before, unit_rows
 
 HDBSCAN_LIMIT = 5000
 """Largest N for HDBSCAN, which scikit-learn runs on a dense matrix of distances."""
@@ -96,7 +96,9 @@ def _exact(rows: FloatRows, row: Any, column: Any, distance: Any, first: int, la
 @numba.njit(cache=True, nogil=True)
 def _distances(first: int, last: int, rows: Any, row: Any, column: Any, distance: Any) -> None:
     for p in range(first, last):
-        distance[p] = max(np.float32(1) - similarity(rows[row[p]], rows[column[p]]), np.float32(0))
+        ahead = column[min(p + 1, last - 1)]
+        near = similarity_before(rows[row[p]], rows[column[p]], rows[ahead])
+        distance[p] = max(np.float32(1) - near, np.float32(0))
 
 
 def _hdbscan(graph: csr_array, min_samples: int) -> Labels:

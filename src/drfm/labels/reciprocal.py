@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from drfm.labels.parallel import in_parts
-from drfm.labels.similarity import FloatRows, similarity
+from drfm.labels.similarity import FloatRows, similarity_before
 
 
 @dataclass(frozen=True)
@@ -142,8 +142,11 @@ def _softmax(first: int, last: int, rows: Any, pointer: Any, column: Any, value:
     """Softmax of minus the squared Euclidean distance, in float32, columns ascending."""
     for i in range(first, last):
         total = np.float32(0)
+        last_column = pointer[i + 1] - 1
         for p in range(pointer[i], pointer[i + 1]):
-            distance = np.float32(2) - np.float32(2) * similarity(rows[i], rows[column[p]])
+            distance = np.float32(2) - np.float32(2) * similarity_before(
+                rows[i], rows[column[p]], rows[column[min(p + 1, last_column)]]
+            )
             value[p] = np.exp(-distance)
             total += value[p]
         for p in range(pointer[i], pointer[i + 1]):
