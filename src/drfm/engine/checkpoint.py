@@ -2,8 +2,9 @@
 
 import hashlib
 import io
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -21,11 +22,57 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     Raises:
         DrfmError: the disk is full or the folder cannot be written.
     """
-    # One buffer and views of it: a state can be a gigabyte, and a copy takes as long as a look at every byte.
+    _write(path, _packed(state))
+
+
+class CheckpointWriter:
+    """Writes checkpoints while training goes on, one at a time; at the end of its block all is written.
+
+    A state can be a gigabyte: its checksum and the disk take longer than a copy of it. What is killed
+    meanwhile leaves the checkpoint before, from which a run goes on to the same bits.
+    """
+
+    def __init__(self) -> None:
+        self._last: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.wait()
+
+    def save(self, path: Path, state: dict[str, Any]) -> None:
+        """:func:`save_checkpoint`, of the state as it is now, behind what the caller does next.
+
+        Raises:
+            DrfmError: the checkpoint before could not be written.
+        """
+        self.wait()
+        pool = ThreadPoolExecutor(1, "checkpoint")
+        self._last = pool.submit(_write, path, _packed(state))
+        pool.shutdown(wait=False)
+
+    def wait(self) -> None:
+        """Go on when the last checkpoint is on the disk.
+
+        Raises:
+            DrfmError: it could not be written.
+        """
+        last, self._last = self._last, None
+        if last is not None:
+            last.result()
+
+
+def _packed(state: dict[str, Any]) -> io.BytesIO:
+    """The bytes of a file, but for the checksum. One buffer: a copy takes as long as a look at every byte."""
     buffer = io.BytesIO()
     buffer.write(_MAGIC + bytes(_DIGEST))
     torch.save(state, buffer)
-    with buffer.getbuffer() as whole:
+    return buffer
+
+
+def _write(path: Path, packed: io.BytesIO) -> None:
+    with packed.getbuffer() as whole:
         whole[len(_MAGIC) : _HEAD] = hashlib.sha256(whole[_HEAD:]).digest()
         write_atomic(path, whole)
 

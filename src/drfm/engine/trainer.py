@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from drfm.config import Config
-from drfm.engine.checkpoint import load_checkpoint, save_checkpoint
+from drfm.engine.checkpoint import CheckpointWriter, load_checkpoint
 from drfm.engine.journal import Entry, Journal, epoch_line
 from drfm.engine.processes import Processes
 from drfm.engine.profile import Clock, bare_seconds, beside, lines, summary, write_profile
@@ -105,6 +105,7 @@ class Trainer:
         self._first_step = self._fresh = 0
         self._stop = self._preparing = False
         self._saved: dict[str, Any] | None = None
+        self._writer = CheckpointWriter()
 
     def read_checkpoint(self) -> None:
         """Read the run's checkpoint, if there is one, without any change to the model or a file.
@@ -143,7 +144,7 @@ class Trainer:
             self._saved = None
         if self.processes.first:
             self.journal.cut(self.at.epoch)
-        with self._stop_on_signal(), memory_said(self.config):
+        with self._stop_on_signal(), memory_said(self.config), self._writer:
             for epoch in range(self.at.epoch, self.config.train.epochs):
                 self.clock.start()
                 self._first_step = self.at.step
@@ -340,7 +341,7 @@ class Trainer:
             "torch": torch.get_rng_state(),
             "labels": labels_to_state(self.labels),
         }
-        save_checkpoint(self.checkpoint, state)
+        self._writer.save(self.checkpoint, state)
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.method.model.load_state_dict(state["model"])
