@@ -87,16 +87,7 @@ def sweep(
         other = screen if mirrored else screening.make_screen(seen_asked, basis, product)
         return screen, other.opposite(basis is not None) if opposite else other
 
-    short, error = screening.shorten(seen)
-    short_asked, error_asked = (short, error) if mirrored else screening.shorten(seen_asked)
-    given = _Rows(rows, short, seen.offset), _Rows(asked, short_asked, seen_asked.offset)
-    if opposite:  # all that is said of minus a row follows from what is said of the row
-        given = replace(given[0], offset=-seen.offset), _Rows(-asked, -short_asked, -seen_asked.offset)
-    shift = -seen.shift if opposite else seen.shift
-    scale = seen.reach * seen_asked.reach / screening.SHORT_SCALE**2
-    unsure = error * seen_asked.reach + seen.reach * error_asked + error * error_asked
-    unsure += 8 * screening.UNIT * (seen.reach * seen_asked.reach + seen.lift + seen_asked.lift + 1)
-    sides = _Sides(*given, *screens(basis), scale, 1.01 * unsure, shift, lists, mirrored)
+    sides = _Sides(*_short_sides(seen, seen_asked, opposite), *screens(basis), lists, mirrored)
     at = lists.lap("codes", at)
     floor = _floors(sides, None if opposite else own)
     at = lists.lap("seed", at)
@@ -124,13 +115,13 @@ class _Sides:
 
     rows: _Rows
     asked: _Rows
-    screen: screening.Screen
-    other: screening.Screen
     scale: float
     """What turns products of 16-bit integers into products of differences from the centre."""
     error: float
     """How far these, with both offsets and the shift, may be from similarities."""
     shift: float
+    screen: screening.Screen
+    other: screening.Screen
     lists: Lists
     mirrored: bool
     """Every pair occurs twice, with one similarity: the rows are searched among themselves."""
@@ -139,6 +130,23 @@ class _Sides:
     def limit(self) -> screening.Limit:
         """How the bounds of the two sides are read."""
         return screening.limit(self.other, self.screen, self.shift)
+
+
+def _short_sides(
+    seen: centring.Centred, asked: centring.Centred, opposite: bool
+) -> tuple[_Rows, _Rows, float, float, float]:
+    """Both sides in 16-bit integers, the scale of their products, their error and the shift."""
+    short, lost = screening.shorten(seen)
+    short_asked, lost_asked = (short, lost) if asked is seen else screening.shorten(asked)
+    scale = seen.reach * asked.reach / screening.SHORT_SCALE**2
+    error = lost * asked.reach + seen.reach * lost_asked + lost * lost_asked
+    error += 8 * screening.UNIT * (seen.reach * asked.reach + seen.lift + asked.lift + 1)
+    rows, others = _Rows(seen.rows, short, seen.offset), _Rows(asked.rows, short_asked, asked.offset)
+    shift = seen.shift
+    if opposite:  # all that is said of minus a row follows from what is said of the row
+        rows, others = replace(rows, offset=-seen.offset), _Rows(-asked.rows, -short_asked, -asked.offset)
+        shift = -shift
+    return rows, others, scale, 1.01 * error, shift
 
 
 @dataclass
