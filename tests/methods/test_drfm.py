@@ -260,19 +260,22 @@ def test_a_model_without_fusion_trains_two_spaces():
     assert set(steps(method, 3, 1, np.random.default_rng(0))[0]) == {"cc", "ic", "ps"}
 
 
-def test_softmax_loss_and_its_slots():
-    method = ready(loss=LossConfig(identification="sc", ic_weight=0))
+@pytest.mark.parametrize(("tau", "alpha"), [(0.1, 0.5), (0.05, 0.1)])
+def test_softmax_loss_and_its_slots(tau, alpha):
+    loss = LossConfig(identification="sc", ic_weight=0, tau_sc=tau)
+    method = ready(loss=loss, memory=MemoryConfig(slot_alpha=alpha))
     labels = torch.from_numpy(method.labels.labels)
     slots = {space: slot.clone() for space, slot in method.slots.items()}
     batch = batch_of([0, 6, 12])
     found = method.losses(batch, None, 0)
     encoded = method.model(*batch.images)
     expected = sum(
-        softmax_classification(getattr(encoded, space), labels[batch.rows], slots[space]) for space in slots
+        softmax_classification(getattr(encoded, space), labels[batch.rows], slots[space], tau)
+        for space in slots
     )
     torch.testing.assert_close(found, {"sc": expected})
     method.after_step()
-    moved = functional.normalize((slots["hr"][:3] + encoded.hr.detach()) / 2, dim=1)
+    moved = functional.normalize(alpha * slots["hr"][:3] + (1 - alpha) * encoded.hr.detach(), dim=1)
     torch.testing.assert_close(method.slots["hr"][:3], moved)
     assert torch.equal(method.slots["hr"][3], slots["hr"][3])
 

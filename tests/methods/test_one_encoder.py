@@ -181,12 +181,12 @@ def test_a_state_of_other_data_is_refused():
 
 
 def test_the_ablations_have_the_losses_of_drfm():
-    sc = ready(Single, "single", loss=LossConfig(identification="sc"))
+    sc = ready(Single, "single", loss=LossConfig(identification="sc", tau_sc=0.07))
     cc = ready(Single, "single")
     given = sc.encode(VIEWS[0][ROWS]).image
     rows = extracted(Tiny())["image"]
     means = torch.stack([rows[:-1][PERSON[:-1] == k].mean(0) for k in range(PEOPLE)])
-    expected = softmax_classification(given, LABELS, functional.normalize(means))
+    expected = softmax_classification(given, LABELS, functional.normalize(means), 0.07)
     torch.testing.assert_close(sc.losses(batch(ROWS), None, 0)["sc"], expected)
     groups = [(k, o) for k in range(PEOPLE) for o in (HR, LR)]
     kept = np.arange(COUNT) < COUNT - 1

@@ -187,9 +187,13 @@ class MemoryConfig:
     """L2-normalise resolution centroids (D7)."""
     fusion_start: Literal["fused", "hr"] = "fused"
     """The fusion memory begins with fused features, or with those of the HR space (B11)."""
+    slot_alpha: float = 0.5
+    """Weight of the OLD value in the cluster slots of L_sc, after Lin et al., AAAI 2019 (E12)."""
 
     def __post_init__(self) -> None:
-        _require(0 <= self.alpha < 1, "memory.alpha", self.alpha, "give 0 or more and less than 1")
+        for name in ("alpha", "slot_alpha"):
+            value = getattr(self, name)
+            _require(0 <= value < 1, f"memory.{name}", value, "give 0 or more and less than 1")
 
 
 @dataclass(frozen=True)
@@ -206,6 +210,8 @@ class LossConfig:
     """|Q| nearest over both origins together, or |Q| of each (E3)."""
     identification: Literal["cc", "sc"] = "cc"
     """Cross-resolution contrastive loss, or the softmax loss over clusters of the ablations."""
+    tau_sc: float = 0.1
+    """Temperature of L_sc, the softmax loss over clusters, after Lin et al., AAAI 2019 (E12)."""
     fusion_start: int = 0
     """First epoch, counted from 0, of the loss in the fusion space (B11)."""
     ic_weight: float = 1.0
@@ -224,7 +230,10 @@ class LossConfig:
     """Ambiguous pairs drawn uniformly, or evenly over their most likely classes (E8)."""
 
     def __post_init__(self) -> None:
-        _require(self.tau_c > 0, "loss.tau_c", self.tau_c, "give a temperature above 0")
+        for name in ("tau_c", "tau_sc"):
+            _require(
+                getattr(self, name) > 0, f"loss.{name}", getattr(self, name), "give a temperature above 0"
+            )
         _require(0 < self.tau_s < self.tau_c, "loss.tau_s", self.tau_s,
                  f"give a temperature above 0 and below tau_c ({self.tau_c})")  # fmt: skip
         for name in ("negatives", "fusion_start", "ps_start"):

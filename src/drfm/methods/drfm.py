@@ -26,9 +26,6 @@ from drfm.models.dual import DualEncoder
 from drfm.models.features import Encoded, Features
 from drfm.resolution.pairs import PairSet
 
-SLOT_MOMENTUM = 0.5
-"""Weight of the old cluster slot in the update of the softmax loss (Lin et al., AAAI 2019; E12)."""
-
 
 class Drfm:
     """The method of the paper, with the readings that the configuration selects.
@@ -150,7 +147,9 @@ class Drfm:
             memory.update(batch.rows, features[space], batch.repeats)
         labels = self._labels[batch.rows]
         for space, slots in self.slots.items():
-            momentum_update(slots, labels, features[space], alpha=SLOT_MOMENTUM, normalise=True)
+            momentum_update(
+                slots, labels, features[space], alpha=self._config.memory.slot_alpha, normalise=True
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """Labels, memories and cluster slots, as tensors, numbers, strings and dicts of them."""

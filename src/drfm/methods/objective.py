@@ -46,7 +46,9 @@ def classification(
 ) -> Tensor:
     """L_sc of the ablations summed over the spaces (E12); ``slots`` are ``(M, D)`` in each space."""
     active = _active(encoded, config, epoch)
-    terms = [softmax_classification(rows, labels, slots[space]) for space, rows in active.items()]
+    terms = [
+        softmax_classification(rows, labels, slots[space], config.tau_sc) for space, rows in active.items()
+    ]
     return torch.stack(terms).sum()
 
 

@@ -16,9 +16,6 @@ from drfm.methods.objective import contrast_in_space
 from drfm.methods.one_encoder import OneEncoder
 from drfm.models.features import Features
 
-SLOT_MOMENTUM = 0.5
-"""Weight of the old cluster slot in the update of the softmax loss (Lin et al., AAAI 2019; E12)."""
-
 
 class Single(OneEncoder):
     """Clusters of all images, with L_sc (A1 on captures, A2 on the HR space) or L_cc (A7).
@@ -38,7 +35,7 @@ class Single(OneEncoder):
         rows = features["image"]
         if self.config.loss.identification == "sc":
             slots = class_centroids(rows, self.row_labels, self.labels.clusters, True)
-            self.memory = ClusterMemory(slots, alpha=SLOT_MOMENTUM)
+            self.memory = ClusterMemory(slots, alpha=config.slot_alpha)
         elif isinstance(memory, FeatureMemory) and config.life == "run":
             memory.regroup(self._groups())
         else:
@@ -49,7 +46,7 @@ class Single(OneEncoder):
         features, memory, config = self.encode(batch.images[0]).image, self.memory, self.config.loss
         self._pending = batch, labels, features.detach()
         if isinstance(memory, ClusterMemory):
-            return {"sc": softmax_classification(features, labels, memory.centroids)}
+            return {"sc": softmax_classification(features, labels, memory.centroids, config.tau_sc)}
         assert memory is not None
         return {"cc": contrast_in_space(features, labels, memory, config)}
 
@@ -74,7 +71,7 @@ class Single(OneEncoder):
         """Restore what :meth:`memory_state` gave."""
         self.memory = self._pending = None
         if "slots" in state:
-            self.memory = ClusterMemory(state["slots"].to(self.device), alpha=SLOT_MOMENTUM)
+            self.memory = ClusterMemory(state["slots"].to(self.device), alpha=self.config.memory.slot_alpha)
         elif state:
             self.memory = FeatureMemory.from_state(state, self._groups(), self.config.memory)
 
