@@ -5,7 +5,7 @@ z = person + a camera + b (person, camera) + c tracklet + d image, each drawn fr
 dimensions, full-rank noise is added, and rows are normalised. ``early`` looks like
 the first epoch of training without labels (neighbours nearly random), ``hard`` like
 the middle, ``easy`` like the end. ``untrained`` is ``early`` with a large part that all
-images share, as features of a network with random weights have: cosines of 0.997 to 1.
+images share, as features of a network with random weights have: cosines of 0.989 to 0.9997 among 400.
 """
 
 from dataclasses import dataclass

@@ -120,6 +120,8 @@ def test_unknown_section_in_a_file_names_the_file(tmp_path):
         ({"images.hr_size": "4x4"}, "images.hr_size = 4x4 (command line): give height and width between"),
         ({"labels": 3}, "labels = 3 (command line): a section; name its options, such as labels.source"),
         ({"labels": {"k1": 9}, "labels.k1": 10}, "labels.k1: given twice (command line); keep one"),
+        ({"loss.tau_sc": 0}, "loss.tau_sc = 0.0 (command line): give a temperature above 0"),
+        ({"memory.slot_alpha": 1}, "memory.slot_alpha = 1.0 (command line): give 0 or more and less than 1"),
         ({"seed": -1}, "seed = -1 (command line): give 0 to 2147483647"),
         ({"": 1}, "no such option"),
     ],

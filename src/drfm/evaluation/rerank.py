@@ -84,10 +84,10 @@ def _blend_block(
 def _weigh(first: int, last: int, rows: Any, largest: Any, pointer: Any, column: Any, value: Any) -> None:
     for i in range(first, last):
         total = np.float32(0)
-        last_column = pointer[i + 1] - 1
+        final = pointer[i + 1] - 1
         for p in range(pointer[i], pointer[i + 1]):
             gap = np.float32(2) - np.float32(2) * similarity_before(
-                rows[i], rows[column[p]], rows[column[min(p + 1, last_column)]]
+                rows[i], rows[column[p]], rows[column[min(p + 1, final)]]
             )
             value[p] = np.exp(-gap * gap / largest[i])
             total += value[p]

@@ -52,10 +52,14 @@ class Centred:
         return np.asarray(self.rows[rows] - self.centre)
 
 
+def sample_of(rows: FloatRows) -> FloatRows:
+    """``SAMPLE`` evenly spaced rows, or all where there are fewer."""
+    return rows[:: max(1, len(rows) // SAMPLE)][:SAMPLE]
+
+
 def mean_of(rows: FloatRows) -> FloatRows:
     """``(D,)`` float32 mean of evenly spaced rows; a centre need not be exact."""
-    sample = rows[:: max(1, len(rows) // SAMPLE)][:SAMPLE]
-    return np.asarray(sample.mean(axis=0, dtype=np.float64), np.float32)
+    return np.asarray(sample_of(rows).mean(axis=0, dtype=np.float64), np.float32)
 
 
 def about(rows: FloatRows, centre: FloatRows) -> Centred:

@@ -142,10 +142,10 @@ def _softmax(first: int, last: int, rows: Any, pointer: Any, column: Any, value:
     """Softmax of minus the squared Euclidean distance, in float32, columns ascending."""
     for i in range(first, last):
         total = np.float32(0)
-        last_column = pointer[i + 1] - 1
+        final = pointer[i + 1] - 1
         for p in range(pointer[i], pointer[i + 1]):
             distance = np.float32(2) - np.float32(2) * similarity_before(
-                rows[i], rows[column[p]], rows[column[min(p + 1, last_column)]]
+                rows[i], rows[column[p]], rows[column[min(p + 1, final)]]
             )
             value[p] = np.exp(-distance)
             total += value[p]

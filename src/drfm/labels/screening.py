@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from drfm.labels.centring import PART, SAMPLE, Centred
+from drfm.labels.centring import PART, Centred, sample_of
 from drfm.labels.parallel import each, numpy_multiplies_faster, single_products
 from drfm.labels.similarity import FloatRows
 
@@ -119,7 +119,7 @@ def principal_directions(seen: Centred, rank: int, product: Product) -> FloatRow
     Found by subspace iteration on evenly spaced rows, from a fixed start. Bounds hold for any directions,
     so the products on the way may be in bfloat16.
     """
-    rows = seen.rows[:: max(1, len(seen.rows) // SAMPLE)][:SAMPLE]
+    rows = sample_of(seen.rows)
     kind = torch.bfloat16 if product == "torch bfloat16" else torch.float32
     sample = torch.from_numpy(rows - seen.centre).to(kind)
     random = torch.Generator().manual_seed(0)
